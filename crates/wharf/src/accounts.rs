@@ -6,14 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
+use wharf_config::Config;
+use wharf_config::outcome::{Exit, Failure};
+pub(crate) use wharf_config::store::AccountStoreKind;
 use wharf_proto::path::VPath;
 use wharf_users::admin::{AdminError, FileAdmin, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, FileUsers, Holder, UserRecord};
 use wharf_users::hasher::Hasher;
 
-use crate::config::Config;
-pub(crate) use crate::config::store::AccountStoreKind;
-use crate::outcome::{Exit, Failure};
 use crate::share::read_password_file;
 
 /// The file of the account store, TOML or SQLite; `None` for a database server.

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::standard_paths::CONFIG_NAME;
 use wharf_users::admin::{FileAdmin, UserAdmin};
 use wharf_users::file::{Setting, StoredHash};
 
 use crate::accounts::{admin, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::import::{ImportArgs, ImportCommand, OnConflict};
-use crate::config::Config;
 use crate::hash_command::hashed;
 use crate::import::facts;
 use crate::import::model::{ImportResult, ImportedAccount, ImportedPassword};
@@ -18,9 +20,7 @@ use crate::import::render::{config_file as render_config, preview, report};
 use crate::import::resolve::{load as load_found, resolve};
 use crate::import::write::{ImportPlan, ImportedAccountChange, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
-use crate::standard_paths::CONFIG_NAME;
 use crate::user_command::{UserCommandError, is_missing, waits};
 
 /// Number of passwords from which a progress message is printed before hashing.

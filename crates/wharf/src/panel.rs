@@ -8,12 +8,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wharf_config::choice::TlsRequire;
+use wharf_config::units::{show_duration, show_rate};
 use wharf_core::account::Rate;
 use wharf_server::settings::ListenTls;
 
-use crate::config::choice::TlsRequire;
 use crate::share::{Share, ShareAccess};
-use crate::units::{show_duration, show_rate};
 use layout::Layout;
 use words::Words;
 
@@ -295,10 +295,10 @@ fn short_fingerprint(fingerprint: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wharf_config::choice::AnonymousPermissions;
     use wharf_core::permission::Permissions;
 
     use super::*;
-    use crate::config::choice::AnonymousPermissions;
     use crate::share::Password;
 
     fn panel(content: ServedContent) -> Panel {

@@ -4,17 +4,17 @@ use std::fmt;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use wharf_config::chinese;
+use wharf_config::choice::AnonymousPermissions;
+use wharf_config::gather::Flag;
+use wharf_config::outcome::{Failure, print_error};
+use wharf_config::raw::Raw;
 use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
 
-use crate::chinese;
 use crate::cli;
 use crate::cli::serve::{ServeArgs, path_text};
-use crate::config::choice::AnonymousPermissions;
-use crate::config::gather::Flag;
-use crate::config::raw::Raw;
 use crate::os::real_folder;
-use crate::outcome::{Failure, print_error};
 use crate::words::fresh_password;
 
 /// A quick share.

@@ -14,6 +14,9 @@ use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
+use wharf_config::Loaded;
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::problem::{ConfigProblem, ConfigText, ProblemLocation, render};
 use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{EditError, Setting, StoreChange, StoredHash, UserRecord, UsersFileError};
 use wharf_users::nearest::nearest;
@@ -22,10 +25,7 @@ use wharf_users::password::looks_like_hash;
 use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
-use crate::config::Loaded;
-use crate::config::problem::{ConfigProblem, ConfigText, ProblemLocation, render};
 use crate::hash_command::{ask_twice, hashed};
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::share::{confirm, fresh, read_password_file};
 

@@ -16,10 +16,11 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("crates/events", "proto core", "storage"),
     ("crates/accounts-sql", "core users", "proto"),
     ("crates/admin", "proto core server", "storage users"),
+    ("crates/config", "proto core server users login accounts-sql", "testkit"),
     ("crates/load", "proto", "core server storage users"),
     (
         "crates/wharf",
-        "proto core server storage users login accounts-sql load admin events",
+        "proto core config server storage users login accounts-sql load admin events",
         "sim testkit",
     ),
     ("crates/sim", "proto core server storage load", ""),
@@ -28,7 +29,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     // Another server, in its own workspace.
     ("crates/bench/libunftp", "", ""),
     ("xtask", "", ""),
-    ("fuzz", "proto core server users login accounts-sql sim", ""),
+    ("fuzz", "proto core config server users sim", ""),
 ];
 
 /// Libraries that a crate must not depend on.

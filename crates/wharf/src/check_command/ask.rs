@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sha2::{Digest, Sha256};
+use wharf_config::outcome::Failure;
 use wharf_load::{
     ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust,
 };
@@ -15,7 +16,6 @@ use wharf_server::diagnostics::is_private;
 use super::page::CheckPage;
 use crate::certificate::{ParsedCertificate, names_of};
 use crate::cli::check::CheckArgs;
-use crate::outcome::Failure;
 use crate::remote_server::{resolve, split, system_roots};
 use crate::share::{ask_password, read_password_file};
 

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use wharf_config::chinese;
+use wharf_config::hint::with_config;
+use wharf_config::outcome::{Exit, Failure, counted, print, print_error};
 
-use crate::chinese;
-use crate::hint::with_config;
-use crate::outcome::{Exit, Failure, counted, print, print_error};
 use crate::panel::words::columns;
 use crate::sandbox::permissions;
 

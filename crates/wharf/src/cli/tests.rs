@@ -1,10 +1,11 @@
 //! How command lines read, and the help that people see.
 
-use super::*;
-use crate::config::Loaded;
-use crate::config::gather::Inputs;
-use crate::setup::flags_as_file;
+use wharf_config::Loaded;
+use wharf_config::gather::Inputs;
 use wharf_testkit::assert_same;
+
+use super::*;
+use crate::setup::flags_as_file;
 
 fn words(line: &str) -> Vec<OsString> {
     std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect()
@@ -20,7 +21,7 @@ fn serve(line: &str) -> ServeArgs {
 fn rejected(line: &str) -> String {
     let error = parse(words(line)).expect_err(line);
     let failure = mistake::failure(&error, &words(line)).expect(line);
-    assert_eq!(failure.exit, crate::outcome::Exit::Usage, "{line}");
+    assert_eq!(failure.exit, wharf_config::outcome::Exit::Usage, "{line}");
     format!("{} | {}", failure.message, failure.hint.unwrap_or_default())
 }
 

@@ -9,6 +9,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
 use wharf_core::account::{Count, Rate};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
@@ -25,7 +26,6 @@ use super::model::{
     AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
 };
 use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, SourceText};
-use crate::outcome::Failure;
 
 /// The columns that an export writes; an import accepts them in any order.
 pub(crate) const COLUMNS: [&str; 20] = [

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use wharf_config::raw::Raw;
 use wharf_users::nearest::nearest;
 
 use super::model::{ImportResult, SourceLocation};
-use crate::config::raw::Raw;
 
 /// A directive with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

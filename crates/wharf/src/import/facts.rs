@@ -1,5 +1,6 @@
 //! Converts properties of imported accounts to settings of `users.toml`.
 
+use wharf_config::outcome::counted;
 use wharf_core::account::{Count, Size};
 use wharf_users::file::{GROUPS_MAX, Setting, parse_network};
 use wharf_users::hours::{Expiry, Hours};
@@ -7,7 +8,6 @@ use wharf_users::name::check_name;
 use wharf_users::units::format_size;
 
 use super::model::{AccountProperty, ImportResult, ImportedAccount};
-use crate::outcome::counted;
 
 /// Converts the properties of an account to settings. Those that cannot be converted are reported.
 pub(crate) fn settings(account: &ImportedAccount, found: &mut ImportResult) -> Vec<Setting> {

@@ -9,8 +9,8 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 use wharf_users::name::check_name;
 
-use crate::config::raw::Raw;
-use crate::units::show_duration;
+use wharf_config::raw::Raw;
+use wharf_config::units::show_duration;
 
 /// A line of an imported file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
 use wharf_core::permission::Permissions;
 
 use super::hashes;
@@ -14,7 +15,6 @@ use super::model::{
     AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, NoteKind,
 };
 use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
-use crate::outcome::Failure;
 
 /// Number of fields of a line: name, hash, uid, gid, comment, home, shell.
 const FIELDS: usize = 7;

@@ -6,6 +6,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
 use wharf_core::account::{Count, Rate};
 use wharf_core::permission::Permissions;
 
@@ -14,7 +15,6 @@ use super::model::{
     AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, NoteKind,
 };
 use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, SourceText};
-use crate::outcome::Failure;
 
 /// Number of fields of a line: login, hash, uid, gid, comment, home, upload and download rates in
 /// bytes per second, two ratios, sessions, files, bytes, allowed and denied server addresses,

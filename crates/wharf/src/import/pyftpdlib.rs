@@ -12,12 +12,12 @@ mod users;
 
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
 use wharf_core::permission::Permissions;
 
 use super::model::{ImportError, ImportResult, NoteKind, SourceLocation};
 use super::python::{PythonValue, UnexpectedEnd};
 use super::text::{SourceEncoding, SourceText};
-use crate::outcome::Failure;
 
 /// The role of an imported file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

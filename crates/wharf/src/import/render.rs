@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use wharf_config::keys::{ConfigKey, ConfigSection, SECTIONS};
+use wharf_config::outcome::counted;
+use wharf_config::show::value_text;
 use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::permissions::format_permissions;
 use wharf_users::units::format_rate;
 
 use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, NoteKind};
-use crate::config::keys::{ConfigKey, ConfigSection, SECTIONS};
-use crate::config::show::value_text;
-use crate::outcome::counted;
 
 /// The column of comments.
 const COMMENT_COLUMN: usize = 36;

@@ -4,14 +4,15 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use wharf_config::Loaded;
+use wharf_config::gather::{Flag, Inputs};
+use wharf_config::problem::Severity;
+use wharf_config::raw::Raw;
+use wharf_config::value::ListenPort;
+
 use super::model::{
     ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, LAST_PORT, NoteKind,
 };
-use crate::config::Loaded;
-use crate::config::gather::{Flag, Inputs};
-use crate::config::problem::Severity;
-use crate::config::raw::Raw;
-use crate::config::value::ListenPort;
 use crate::share::check_password;
 use crate::wire::check_certificate;
 
@@ -260,9 +261,9 @@ fn settle_password(account: &mut ImportedAccount, found: &mut ImportResult) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use wharf_config::keys::{ConfigKey, keys};
 
     use super::*;
-    use crate::config::keys::{ConfigKey, keys};
     use crate::import::model::SourceLocation;
 
     fn found(imported_settings: &[(&str, Raw)]) -> ImportResult {

@@ -11,6 +11,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
+use wharf_config::raw::Raw;
 use wharf_core::account::Rate;
 use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
@@ -18,8 +20,6 @@ use wharf_users::name::check_name;
 use super::directives::{Directive, ValueFormat, apply};
 use super::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation};
 use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
-use crate::config::raw::Raw;
-use crate::outcome::Failure;
 
 /// Maximum number of per-user files.
 const USER_FILES_MAX: usize = 10_000;

@@ -5,10 +5,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, Setting, StoreChange};
 
-use crate::outcome::Failure;
 use crate::user_command::{UserCommandError, is_missing, waits};
 
 /// A change of an account.

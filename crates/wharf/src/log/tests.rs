@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use jiff::Zoned;
 use proptest::prelude::*;
+use wharf_config::raw::Raw;
 use wharf_core::event::{AccountFiles, Direction, Transferred};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
 use super::*;
-use crate::config::raw::Raw;
 use rotation::RotationRules;
 
 fn now() -> LogTime {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use wharf_proto::path::{escaped, is_deceptive};
 
-use crate::units::show_size;
+use wharf_config::units::show_size;
 
 /// The text of a table cell with control characters escaped, which could add a row or move the
 /// cursor: names and paths come from clients and databases.

@@ -8,10 +8,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
 use wharf_admin::model::{Session, SessionDetails, SessionState};
+use wharf_config::outcome::counted;
 
 use super::state::{BottomLine, TopState, View};
 use crate::cli::running_server::SortName;
-use crate::outcome::counted;
 use crate::running_server::sessions::{tls, word};
 use crate::running_server::text::{clock, letters, progress, shortened, speed};
 

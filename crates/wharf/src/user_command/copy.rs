@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::outcome::{Failure, counted, print, print_error};
+use wharf_config::raw::quoted;
+use wharf_config::store::masked;
 use wharf_users::admin::{StoreErrorKind, UserAdmin};
 use wharf_users::file::{Holder, StoreChange, UserRecord};
 
@@ -11,10 +15,6 @@ use super::{UserCommandError, is_missing, list, missing_user};
 use crate::accounts::{AccountStoreKind, admin_of, all_records, reject_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::CopyArgs;
-use crate::config::Config;
-use crate::config::raw::quoted;
-use crate::config::store::masked;
-use crate::outcome::{Failure, counted, print, print_error};
 
 /// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;

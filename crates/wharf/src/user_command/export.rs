@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use wharf_config::outcome::print;
 use wharf_core::account::Rate;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
@@ -11,7 +12,6 @@ use wharf_users::units::{format_quota, format_rate};
 use super::UserCommandError;
 use crate::accounts::all_records_or_fault;
 use crate::import::csv::{COLUMNS, written, written_paths};
-use crate::outcome::print;
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
 pub(super) async fn export(

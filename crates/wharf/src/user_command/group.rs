@@ -1,6 +1,9 @@
 //! `wharf group`: shows and changes groups in any account store.
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::raw::quoted;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{EditError, Holder, StoreChange as Act, UserRecord};
 use wharf_users::name::check_name;
@@ -15,9 +18,6 @@ use crate::accounts::{self, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::group::{GroupArgs, GroupCommand};
 use crate::cli::user::AccountArgs;
-use crate::config::Config;
-use crate::config::raw::quoted;
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 
 /// Maximum number of names in a message.

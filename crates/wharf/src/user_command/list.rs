@@ -1,6 +1,8 @@
 //! Accounts as a table, or as JSON lines.
 
 use unicode_width::UnicodeWidthStr;
+use wharf_config::outcome::print;
+use wharf_config::raw::quoted;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, PERMISSIONS_DEFAULT};
 use wharf_users::permissions::format_permissions;
@@ -8,8 +10,6 @@ use wharf_users::permissions::format_permissions;
 use super::show::{LoginStatus, login, quota};
 use super::{UserCommandError, json};
 use crate::accounts::all_records;
-use crate::config::raw::quoted;
-use crate::outcome::print;
 use crate::running_server::text::harmless;
 
 /// Filter of accounts.

@@ -1,13 +1,13 @@
 //! Origins of the settings of an account or a group, as text and as JSON.
 
+use wharf_config::Config;
+use wharf_config::raw::quoted;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, SettingOrigin, UserFile, UserRecord};
 
 use super::UserCommandError;
 use crate::accounts::AccountStoreKind;
-use crate::config::Config;
-use crate::config::raw::quoted;
 
 /// Origins of settings.
 pub(super) struct Origins {

@@ -4,6 +4,10 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use jiff::Timestamp;
+use wharf_config::Loaded;
+use wharf_config::outcome::{counted, print};
+use wharf_config::raw::quoted;
+use wharf_config::show::origin_of;
 use wharf_core::account::{Count, Rate};
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
@@ -15,10 +19,6 @@ use wharf_users::units::{format_quota, format_rate};
 
 use super::origins::Origins;
 use super::{UserCommandError, json, missing_user};
-use crate::config::Loaded;
-use crate::config::raw::quoted;
-use crate::config::show::origin_of;
-use crate::outcome::{counted, print};
 use crate::running_server::text::harmless;
 
 /// Maximum width of the value column.

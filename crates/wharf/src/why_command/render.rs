@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use wharf_config::chinese;
+use wharf_config::hint::with_config;
+use wharf_config::raw::quoted;
+
 use super::act::Action;
 use super::{DecidingFact, FactKind, Query};
-use crate::chinese;
-use crate::config::raw::quoted;
-use crate::hint::with_config;
 use crate::panel::words::columns;
 
 /// Width of the name of a line.

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use wharf_accounts_sql::{Creation, DatabaseAddress};
+use wharf_config::login_sources::LoginSource;
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::show::origin_of;
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
@@ -11,9 +14,6 @@ use wharf_users::file::{SettingOrigin, StoredHash, UserFile, UserRecord};
 
 use super::Query;
 use crate::accounts::{AccountStoreKind, all_records, database};
-use crate::config::login_sources::LoginSource;
-use crate::config::show::origin_of;
-use crate::outcome::{Exit, Failure};
 use crate::user_command::{UserCommandError, no_such_user, open_failure, waits};
 use crate::wire;
 

@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
+use wharf_config::Config;
+use wharf_config::choice::AnonymousPermissions;
+use wharf_config::login_sources::LoginSource;
+use wharf_config::outcome::Failure;
 use wharf_core::account::{Account, AccountLimits, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
@@ -16,11 +20,7 @@ use wharf_users::single::{NoUsers, Single};
 use crate::accounts::{
     self, AccountStoreKind, FolderUse, WatchedStore, all_records, alone, database,
 };
-use crate::config::Config;
-use crate::config::choice::AnonymousPermissions;
-use crate::config::login_sources::LoginSource;
 use crate::logins::Sources;
-use crate::outcome::Failure;
 use crate::sandbox::reach::StoreAccess;
 use crate::share::{Share, ShareAccess};
 use crate::user_command::{UserCommandError, open_failure};

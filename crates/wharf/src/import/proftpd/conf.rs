@@ -1,6 +1,7 @@
 //! `proftpd.conf`: directives, some in sections that apply to a part of the server.
 
-use crate::config::raw::Raw;
+use wharf_config::raw::Raw;
+
 use crate::import::directives::{
     Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat, apply,
 };

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use wharf_config::outcome::Failure;
+use wharf_config::raw::Raw;
 use wharf_core::permission::Permissions;
 
-use crate::config::raw::Raw;
 use crate::import::directives::{
     Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat, apply,
 };
 use crate::import::model::{ImportError, ImportResult, NoteKind};
 use crate::import::text::{self, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
-use crate::outcome::Failure;
 
 /// Maximum number of files read in a folder.
 const FILES_MAX: usize = 200;

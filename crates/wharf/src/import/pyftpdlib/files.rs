@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::Failure;
+
 use super::FileRole;
 use crate::import::model::ImportError;
 use crate::import::text::{
     self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, SourceText,
 };
-use crate::outcome::Failure;
 
 /// File names of settings and of accounts.
 const SETTINGS: &[&str] = &["conf/settings.py", "settings.py", "config/settings.py"];

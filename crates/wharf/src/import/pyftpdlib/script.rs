@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use wharf_config::raw::Raw;
 use wharf_proto::path::VPath;
 
 use super::settings::{SettingValue, anonymous, end};
 use super::{ScriptSummary, cut, folder, permissions};
-use crate::config::raw::Raw;
 use crate::import::model::{
     ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
 };

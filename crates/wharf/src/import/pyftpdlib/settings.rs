@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use wharf_config::choice::AnonymousPermissions;
+use wharf_config::raw::Raw;
 use wharf_core::permission::Permissions;
 use wharf_users::nearest::nearest;
 
 use super::{cut, folder, number, truth};
-use crate::config::choice::AnonymousPermissions;
-use crate::config::raw::Raw;
 use crate::import::model::{ImportError, ImportResult, LAST_PORT, SourceLocation};
 use crate::import::python::{PythonValue, StatementKind, read as read_python};
 use crate::import::text::SourceText;

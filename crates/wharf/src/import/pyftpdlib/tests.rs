@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use wharf_config::raw::Raw;
 
 use super::*;
-use crate::config::raw::Raw;
 use crate::import::model::{ImportedAccount, ImportedPassword};
 
 const BASE: &str = "/srv/old";

@@ -1,6 +1,7 @@
 //! All settings of `vsftpd.conf`, and how they are imported.
 
-use crate::config::raw::Raw;
+use wharf_config::raw::Raw;
+
 use crate::import::directives::{Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat};
 use crate::import::model::ImportResult;
 

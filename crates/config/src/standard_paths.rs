@@ -12,48 +12,48 @@ use std::path::PathBuf;
 use windows as system;
 
 /// The file name of the configuration.
-pub(crate) const CONFIG_NAME: &str = "wharf.toml";
+pub const CONFIG_NAME: &str = "wharf.toml";
 
 /// The paths at which a configuration is searched for, in order. The current folder is not among
 /// them: clients may have uploaded a file there.
-pub(crate) fn config_candidates() -> Vec<PathBuf> {
+pub fn config_candidates() -> Vec<PathBuf> {
     system::config_folders().into_iter().map(|dir| dir.join(CONFIG_NAME)).collect()
 }
 
 /// The folder for a new configuration.
-pub(crate) fn config_folder() -> PathBuf {
+pub fn config_folder() -> PathBuf {
     system::config_folders().into_iter().next().unwrap_or_default()
 }
 
 /// The default folder for certificates and other state.
-pub(crate) fn state_folder() -> PathBuf {
+pub fn state_folder() -> PathBuf {
     system::state_folder()
 }
 
 /// The possible paths of the control socket, that of our own server first.
-pub(crate) fn control_sockets() -> Vec<PathBuf> {
+pub fn control_sockets() -> Vec<PathBuf> {
     system::control_sockets()
 }
 
 /// The legacy character set for the language of this system; `None` if the language does not imply
 /// one, as on most servers.
-pub(crate) fn legacy_encoding() -> Option<&'static encoding_rs::Encoding> {
+pub fn legacy_encoding() -> Option<&'static encoding_rs::Encoding> {
     encoding_of(&language())
 }
 
 /// The language of the session, such as `zh_CN.UTF-8`; empty if it is not set.
-pub(crate) fn language() -> String {
+pub fn language() -> String {
     system::language()
 }
 
 /// The host name, if there is one.
-pub(crate) fn host_name() -> Option<String> {
+pub fn host_name() -> Option<String> {
     system::host_name().filter(|name| !name.is_empty() && name != "localhost")
 }
 
 /// The names of this computer: the host name and its aliases in the hosts file, such as the fully
 /// qualified name.
-pub(crate) fn own_names() -> Vec<String> {
+pub fn own_names() -> Vec<String> {
     let Some(own) = host_name() else { return Vec::new() };
     let table = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let beside = names_beside(&own, table.get(..TABLE_BYTES_MAX).unwrap_or(&table));
@@ -72,7 +72,7 @@ fn names_beside(own: &str, table: &str) -> Vec<String> {
 }
 
 /// The path of this program, to start it again.
-pub(crate) fn own_program() -> std::io::Result<PathBuf> {
+pub fn own_program() -> std::io::Result<PathBuf> {
     system::own_program()
 }
 

@@ -17,13 +17,13 @@ macro_rules! choice {
     )+) => {$(
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum $name {
+        pub enum $name {
             $($(#[doc = $meaning])+ $variant,)+
         }
 
         impl $name {
             /// The words, in order.
-            pub(crate) const WORDS: &'static [&'static str] = &[$($word),+];
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
         impl ConfigValue for $name {

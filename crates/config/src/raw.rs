@@ -7,7 +7,7 @@ use wharf_proto::path::is_deceptive;
 
 /// A value of a configuration file, an environment variable or a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Raw {
+pub enum Raw {
     /// A TOML string.
     Text(String),
     /// A TOML integer.
@@ -44,13 +44,13 @@ impl Raw {
     }
 
     /// Parses the TOML text of one value, as used for defaults.
-    pub(crate) fn parse_toml(text: &str) -> Option<Self> {
+    pub fn parse_toml(text: &str) -> Option<Self> {
         DeValue::parse(text).ok().map(|value| Self::from_toml(value.get_ref()))
     }
 
     /// From the environment or a flag. Quotes are accepted as in the file, from which a value may
     /// have been copied.
-    pub(crate) fn from_plain(text: &str) -> Self {
+    pub fn from_plain(text: &str) -> Self {
         let is_quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
         match Self::parse_toml(text) {
             Some(string @ Self::Text(_)) if is_quoted('"') || is_quoted('\'') => string,
@@ -59,7 +59,7 @@ impl Raw {
     }
 
     /// The text, if it is a string.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Plain(text) => Some(text),
             _ => None,
@@ -67,7 +67,7 @@ impl Raw {
     }
 
     /// The number, if it is one.
-    pub(crate) fn integer(&self) -> Option<i64> {
+    pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
             Self::Plain(text) => text.trim().parse().ok(),
@@ -76,7 +76,7 @@ impl Raw {
     }
 
     /// The boolean, if it is one.
-    pub(crate) fn boolean(&self) -> Option<bool> {
+    pub fn boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(is_true) => Some(*is_true),
             Self::Plain(text) => text.trim().parse().ok(),
@@ -85,7 +85,7 @@ impl Raw {
     }
 
     /// The members, if it is a list. Plain text is a TOML array, or words separated by commas.
-    pub(crate) fn list(&self) -> Option<Vec<Self>> {
+    pub fn list(&self) -> Option<Vec<Self>> {
         match self {
             Self::List(members) => Some(members.clone()),
             Self::Plain(text) if text.trim_start().starts_with('[') => {
@@ -107,7 +107,7 @@ impl Raw {
 
     /// The value, as it completes the sentence "found …"; only its type if it is long, or a URL,
     /// which can contain a password.
-    pub(crate) fn what(&self) -> String {
+    pub fn what(&self) -> String {
         match self {
             Self::Text(text) | Self::Plain(text)
                 if text.len() <= SHOWN_BYTES_MAX && !text.contains("://") =>
@@ -125,7 +125,7 @@ impl Raw {
     }
 
     /// The value as TOML.
-    pub(crate) fn to_toml(&self) -> String {
+    pub fn to_toml(&self) -> String {
         match self {
             Self::Text(text) | Self::Plain(text) => quoted(text),
             Self::Integer(number) => number.to_string(),
@@ -140,7 +140,7 @@ impl Raw {
 }
 
 /// A TOML basic string. Its escapes are also valid in JSON.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for letter in text.chars() {

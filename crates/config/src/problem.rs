@@ -11,22 +11,22 @@ use crate::hint::with_config;
 
 /// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigProblem {
+pub struct ConfigProblem {
     /// Whether it prevents the start.
-    pub(crate) severity: Severity,
+    pub severity: Severity,
     /// What is wrong, in one line.
-    pub(crate) title: String,
+    pub title: String,
     /// Where the value was set.
-    pub(crate) place: ProblemLocation,
+    pub place: ProblemLocation,
     /// Related places, each with a label.
-    pub(crate) also: Vec<(ProblemLocation, String)>,
+    pub also: Vec<(ProblemLocation, String)>,
     /// How to fix it, printed as `hint: …`.
-    pub(crate) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Severity {
+pub enum Severity {
     /// The server does not start.
     Error,
     /// The server starts.
@@ -35,7 +35,7 @@ pub(crate) enum Severity {
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ProblemLocation {
+pub enum ProblemLocation {
     /// In the configuration file, at these bytes.
     File(Range<usize>),
     /// In an environment variable or a flag, named here.
@@ -46,32 +46,34 @@ pub(crate) enum ProblemLocation {
 
 /// The configuration file's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigText {
+pub struct ConfigText {
     /// Its path.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Its content.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl ConfigProblem {
     /// A problem that prevents the start.
-    pub(crate) fn error(title: impl Into<String>, place: ProblemLocation) -> Self {
+    pub fn error(title: impl Into<String>, place: ProblemLocation) -> Self {
         let severity = Severity::Error;
         Self { severity, title: title.into(), place, also: Vec::new(), hint: None }
     }
 
     /// A problem that the administrator should know.
-    pub(crate) fn warning(title: impl Into<String>, place: ProblemLocation) -> Self {
+    pub fn warning(title: impl Into<String>, place: ProblemLocation) -> Self {
         Self { severity: Severity::Warning, ..Self::error(title, place) }
     }
 
     /// Adds a hint.
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
     /// Adds a related place.
-    pub(crate) fn also(mut self, place: ProblemLocation, what: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn also(mut self, place: ProblemLocation, what: impl Into<String>) -> Self {
         self.also.push((place, what.into()));
         self
     }
@@ -129,7 +131,7 @@ impl ConfigProblem {
 }
 
 /// All problems as text.
-pub(crate) fn render(
+pub fn render(
     problems: &[ConfigProblem],
     source: Option<&ConfigText>,
     is_coloured: bool,
@@ -148,7 +150,7 @@ pub(crate) fn render(
 }
 
 /// The number of errors and warnings, such as "1 error, 2 warnings".
-pub(crate) fn count(problems: &[ConfigProblem]) -> String {
+pub fn count(problems: &[ConfigProblem]) -> String {
     let of = |severity, name: &str| {
         let number = problems.iter().filter(|problem| problem.severity == severity).count();
         match number {

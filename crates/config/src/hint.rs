@@ -28,12 +28,12 @@ const PROGRAM: &str = "wharf ";
 static CONFIG_OPTION: OnceLock<String> = OnceLock::new();
 
 /// Remembers the configuration file given as an option.
-pub(crate) fn set_config(file: &Path) {
+pub fn set_config(file: &Path) {
     let _ = CONFIG_OPTION.set(format!("-c {} ", shell_word(&file.display().to_string())));
 }
 
 /// The text, in which commands have the `-c FILE` of this one.
-pub(crate) fn with_config(text: &str) -> Cow<'_, str> {
+pub fn with_config(text: &str) -> Cow<'_, str> {
     match CONFIG_OPTION.get() {
         Some(option) => insert(text, option),
         None => Cow::Borrowed(text),

@@ -11,10 +11,11 @@ use super::renamed::{RENAMED, RENAMED_EVENTS, RENAMED_PLACEHOLDERS, RENAMED_VALU
 
 /// A file with current names, and what was renamed in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Migrated {
-    pub(crate) text: String,
+pub struct Migrated {
+    /// The file.
+    pub text: String,
     /// Line, old and current name, in the order of the file.
-    pub(crate) renames: Vec<(usize, &'static str, &'static str)>,
+    pub renames: Vec<(usize, &'static str, &'static str)>,
 }
 
 /// Replaces old names of keys, events, placeholders and values by current ones. Everything else in
@@ -22,7 +23,7 @@ pub(crate) struct Migrated {
 ///
 /// # Errors
 /// The text is not TOML, or has both names of one key.
-pub(crate) fn migrate(text: &str) -> Result<Migrated, ConfigProblem> {
+pub fn migrate(text: &str) -> Result<Migrated, ConfigProblem> {
     let table = DeTable::parse(text).map_err(|error| {
         let place = error.span().map_or(ProblemLocation::Nowhere, ProblemLocation::File);
         ConfigProblem::error(format!("invalid TOML: {}", error.message()), place)
@@ -119,12 +120,13 @@ fn rewrite(text: &str, found: &[RenamedPart]) -> Migrated {
 
 #[cfg(test)]
 mod tests {
+    use wharf_core::event::catalog::{delivered_names, field_names};
+
     use super::super::hook::PARTIAL_FILE;
     use super::super::keys::key_at;
     use super::super::raw::Raw;
     use super::super::renamed::renamed_value_hint;
     use super::*;
-    use wharf_core::event::catalog::{delivered_names, field_names};
 
     #[test]
     fn each_current_name_is_a_key_of_the_same_section_and_no_old_name_is() {

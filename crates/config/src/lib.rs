@@ -3,29 +3,37 @@
 //! [`keys`] defines all keys; [`layers`] merges file, environment and flags; [`value`] and the
 //! modules beside it parse values; [`check`] finds conflicts between keys; [`problem`] renders
 //! problems; [`show`] prints the default file, the reference and the effective values.
+//!
+//! Beside it is what every part of the program needs to report: [`outcome`] (errors, exit codes,
+//! output), [`hint`], [`units`], [`chinese`] and [`standard_paths`].
 
-pub(crate) mod check;
-pub(crate) mod check_logins;
-pub(crate) mod choice;
-pub(crate) mod counts;
-pub(crate) mod file;
-pub(crate) mod gather;
-pub(crate) mod hook;
-pub(crate) mod keys;
-pub(crate) mod layers;
-pub(crate) mod login_sources;
-pub(crate) mod migration;
-pub(crate) mod problem;
-pub(crate) mod raw;
-pub(crate) mod renamed;
-pub(crate) mod show;
-pub(crate) mod store;
-pub(crate) mod value;
-pub(crate) mod wait;
+mod check;
+mod check_logins;
+pub mod chinese;
+pub mod choice;
+pub mod counts;
+pub mod file;
+pub mod gather;
+pub mod hint;
+pub mod hook;
+mod io_error_text;
+pub mod keys;
+pub mod layers;
+pub mod login_sources;
+pub mod migration;
+pub mod outcome;
+pub mod problem;
+pub mod raw;
+mod renamed;
+pub mod show;
+pub mod standard_paths;
+pub mod store;
+pub mod units;
+pub mod value;
+pub mod wait;
 
 use std::path::PathBuf;
 
-use crate::standard_paths;
 use gather::{Inputs, gather};
 use layers::{ConfigReader, Layers};
 use problem::{ConfigProblem, Severity};
@@ -33,50 +41,69 @@ use value::Version;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
-pub(crate) struct Config {
-    pub(crate) server: keys::Server,
-    pub(crate) listen: Vec<keys::Listen>,
-    pub(crate) passive: keys::Passive,
-    pub(crate) active: keys::Active,
-    pub(crate) tls: keys::Tls,
-    pub(crate) login: keys::Login,
-    pub(crate) accounts: keys::Accounts,
-    pub(crate) pam: keys::PamLogin,
-    pub(crate) ldap: keys::LdapLogin,
-    pub(crate) http: keys::HttpLogin,
-    pub(crate) ban: keys::Banning,
-    pub(crate) limits: keys::Limits,
-    pub(crate) files: keys::Files,
-    pub(crate) names: keys::Names,
-    pub(crate) compat: keys::Compat,
-    pub(crate) control: keys::Control,
+pub struct Config {
+    /// `[server]`
+    pub server: keys::Server,
+    /// `[[listen]]`
+    pub listen: Vec<keys::Listen>,
+    /// `[passive]`
+    pub passive: keys::Passive,
+    /// `[active]`
+    pub active: keys::Active,
+    /// `[tls]`
+    pub tls: keys::Tls,
+    /// `[login]`
+    pub login: keys::Login,
+    /// `[accounts]`
+    pub accounts: keys::Accounts,
+    /// `[accounts.pam]`
+    pub pam: keys::PamLogin,
+    /// `[accounts.ldap]`
+    pub ldap: keys::LdapLogin,
+    /// `[accounts.http]`
+    pub http: keys::HttpLogin,
+    /// `[ban]`
+    pub ban: keys::Banning,
+    /// `[limits]`
+    pub limits: keys::Limits,
+    /// `[files]`
+    pub files: keys::Files,
+    /// `[names]`
+    pub names: keys::Names,
+    /// `[compat]`
+    pub compat: keys::Compat,
+    /// `[control]`
+    pub control: keys::Control,
     /// `[metrics]`
-    pub(crate) metrics: keys::Metrics,
-    pub(crate) log: keys::Logging,
-    pub(crate) events: keys::EventHooks,
-    pub(crate) webhooks: Vec<keys::Webhook>,
+    pub metrics: keys::Metrics,
+    /// `[log]`
+    pub log: keys::Logging,
+    /// `[events]`
+    pub events: keys::EventHooks,
+    /// `[[webhook]]`
+    pub webhooks: Vec<keys::Webhook>,
 }
 
 /// The result of loading a configuration.
 #[derive(Clone, Debug)]
-pub(crate) struct Loaded {
+pub struct Loaded {
     /// The merged layers.
-    pub(crate) layers: Layers,
+    pub layers: Layers,
     /// The typed values; invalid ones are replaced by their default.
-    pub(crate) config: Config,
+    pub config: Config,
     /// All problems.
-    pub(crate) problems: Vec<ConfigProblem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 impl Loaded {
     /// Reads all layers and checks them.
-    pub(crate) fn load(inputs: &Inputs) -> Self {
+    pub fn load(inputs: &Inputs) -> Self {
         let (layers, problems) = gather(inputs);
         Self::understood(layers, problems)
     }
 
     /// Reads and checks the keys of layers; `problems` are those found while merging.
-    pub(crate) fn understood(layers: Layers, mut problems: Vec<ConfigProblem>) -> Self {
+    pub fn understood(layers: Layers, mut problems: Vec<ConfigProblem>) -> Self {
         let mut reader = ConfigReader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
         let config = Config::read(&mut reader);
         let ConfigReader { problems: unreadable, wrong, .. } = reader;
@@ -88,14 +115,14 @@ impl Loaded {
     }
 
     /// Whether the server can start with it.
-    pub(crate) fn is_valid(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity == Severity::Warning)
     }
 }
 
 impl Config {
     /// The folder for certificates and other state.
-    pub(crate) fn state_folder(&self) -> PathBuf {
+    pub fn state_folder(&self) -> PathBuf {
         self.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder)
     }
 

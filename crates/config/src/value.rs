@@ -13,7 +13,7 @@ use wharf_users::units::{parse_quota, parse_rate, parse_size};
 use super::raw::Raw;
 
 /// The type of a configuration value.
-pub(crate) trait ConfigValue: Sized {
+pub trait ConfigValue: Sized {
     /// Its description, as it completes the sentence "expected …".
     const KIND: &'static str;
 
@@ -23,32 +23,33 @@ pub(crate) trait ConfigValue: Sized {
 
 /// Why a value is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InvalidValue {
+pub struct InvalidValue {
     /// The reason.
-    pub(crate) why: String,
+    pub why: String,
     /// How to fix it.
-    pub(crate) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl InvalidValue {
     /// A value that is invalid for this reason.
-    pub(crate) fn new(why: impl Into<String>) -> Self {
+    pub fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), hint: None }
     }
 
     /// Adds a hint.
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
     /// A value of the wrong type.
-    pub(crate) fn kind<T: ConfigValue>(raw: &Raw) -> Self {
+    pub fn kind<T: ConfigValue>(raw: &Raw) -> Self {
         Self::new(format!("expected {}, found {}", T::KIND, raw.what()))
     }
 }
 
 /// Parses `text` from a flag.
-pub(crate) fn parse<T: ConfigValue>(text: &str) -> Result<T, InvalidValue> {
+pub fn parse<T: ConfigValue>(text: &str) -> Result<T, InvalidValue> {
     T::read(&Raw::Plain(text.into()), Path::new(""))
 }
 
@@ -78,7 +79,7 @@ impl ConfigValue for String {
 
 /// The version of the format of the configuration: only 1 exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Version;
+pub struct Version;
 
 impl ConfigValue for Version {
     const KIND: &'static str = "the number 1";
@@ -96,7 +97,7 @@ impl ConfigValue for Version {
 
 /// A whole number above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Positive(pub(crate) u32);
+pub struct Positive(pub u32);
 
 impl ConfigValue for Positive {
     const KIND: &'static str = "a whole number of at least 1";
@@ -164,7 +165,7 @@ impl ConfigValue for Size {
 
 /// Free disk space reserved from uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FreeSpaceReserve {
+pub enum FreeSpaceReserve {
     /// 1 % of the disk, with a maximum.
     Auto,
     /// A number of bytes.
@@ -202,7 +203,7 @@ impl ConfigValue for FreeSpaceReserve {
 
 /// A range of ports, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
+pub struct PortRange(pub RangeInclusive<u16>);
 
 impl ConfigValue for PortRange {
     const KIND: &'static str = "a range of ports such as `30000-30999`";
@@ -231,7 +232,7 @@ impl ConfigValue for PortRange {
 
 /// The port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListenPort {
+pub enum ListenPort {
     /// 21 (990 for implicit TLS) if the system permits it, else 2121 (2990).
     Auto,
     /// This one; 0 lets the system choose.
@@ -284,7 +285,7 @@ impl ConfigValue for IpAddr {
 
 /// An address with a port, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
+pub struct OptionalAddress(pub Option<SocketAddr>);
 
 impl ConfigValue for OptionalAddress {
     const KIND: &'static str = "an IP address with a port, such as `127.0.0.1:9121`, or `\"\"`";
@@ -307,7 +308,7 @@ impl ConfigValue for OptionalAddress {
 
 /// The address announced by PASV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
+pub struct Announced(pub Option<Ipv4Addr>);
 
 impl ConfigValue for Announced {
     const KIND: &'static str = "`auto` or an IPv4 address";
@@ -328,7 +329,7 @@ impl ConfigValue for Announced {
 
 /// The public address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PublicAddress {
+pub enum PublicAddress {
     /// None: the address that the client connected to is announced.
     None,
     /// This address.
@@ -369,7 +370,7 @@ impl ConfigValue for PublicAddress {
 
 /// Networks, with `"private"` and `"loopback"` expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Networks(pub(crate) Vec<IpNet>);
+pub struct Networks(pub Vec<IpNet>);
 
 impl ConfigValue for Networks {
     const KIND: &'static str =
@@ -420,7 +421,7 @@ impl ConfigValue for Vec<String> {
 
 /// FTP commands, in upper case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Commands(pub(crate) Vec<String>);
+pub struct Commands(pub Vec<String>);
 
 impl ConfigValue for Commands {
     const KIND: &'static str = "a list of FTP commands such as [\"EPSV\", \"MLSD\"]";
@@ -447,7 +448,7 @@ impl ConfigValue for Commands {
 
 /// A path; relative ones are resolved against the folder of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FilePath(pub(crate) PathBuf);
+pub struct FilePath(pub PathBuf);
 
 impl ConfigValue for FilePath {
     const KIND: &'static str = "a path";
@@ -462,7 +463,7 @@ impl ConfigValue for FilePath {
 
 /// A path, or empty text for none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
+pub struct OptionalPath(pub Option<PathBuf>);
 
 impl ConfigValue for OptionalPath {
     const KIND: &'static str = "a path, or `\"\"` for none";
@@ -478,7 +479,7 @@ impl ConfigValue for OptionalPath {
 
 /// Folders; relative ones are resolved against the folder of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
+pub struct Folders(pub Vec<PathBuf>);
 
 impl ConfigValue for Folders {
     const KIND: &'static str = "a list of folders such as [\"/srv/ftp\"]";
@@ -497,7 +498,7 @@ impl ConfigValue for Folders {
 
 /// A path, or `auto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);
+pub struct AutoPath(pub Option<PathBuf>);
 
 impl ConfigValue for AutoPath {
     const KIND: &'static str = "`auto` or a path";
@@ -516,7 +517,7 @@ impl ConfigValue for AutoPath {
 
 /// Permission bits that are removed from new files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Umask(pub(crate) u32);
+pub struct Umask(pub u32);
 
 impl ConfigValue for Umask {
     const KIND: &'static str = "three octal digits in quotes such as \"022\"";
@@ -534,7 +535,7 @@ impl ConfigValue for Umask {
 
 /// The character set of clients that do not support UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum LegacyEncoding {
+pub enum LegacyEncoding {
     /// By the system locale.
     Auto,
     /// This one.

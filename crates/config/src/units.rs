@@ -5,7 +5,7 @@ use std::time::Duration;
 use wharf_core::account::Rate;
 
 /// A time such as `30s`, `5m 30s`, `2h`, `1d` or `500ms`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("invalid time `{text}`");
     let mut rest = text.trim();
     let mut sum = Duration::ZERO;
@@ -34,7 +34,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration as [`parse_duration`] reads it.
-pub(crate) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let mut rest = millis;
@@ -49,7 +49,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 }
 
 /// A number of bytes in readable form: `4.1 MiB`.
-pub(crate) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     const UNITS: &[&str] = &["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -73,7 +73,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
 }
 
 /// A rate in readable form: `2 MiB/s`, `unlimited`.
-pub(crate) fn show_rate(rate: Rate) -> String {
+pub fn show_rate(rate: Rate) -> String {
     rate.bytes_per_second()
         .map_or_else(|| "unlimited".into(), |bytes| format!("{}/s", show_size(bytes)))
 }

@@ -19,7 +19,7 @@ use crate::io_error_text::plain;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the file as text.
-pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
+pub fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
     let shown = path.display();
     let failed = |error: std::io::Error| {
         let problem = ConfigProblem::error(
@@ -97,7 +97,7 @@ fn syntax_fault<'m>(message: &'m str, hint: Option<&str>) -> &'m str {
 }
 
 /// Adds the keys of the file to `layers`, and unknown keys and sections to `problems`.
-pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<ConfigProblem>) {
+pub fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<ConfigProblem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let place = error
@@ -185,7 +185,7 @@ fn not_a_section(section: &ConfigSection, place: ProblemLocation) -> ConfigProbl
 }
 
 /// An unknown key, with a suggestion.
-pub(crate) fn unknown(section: &str, name: &str, place: ProblemLocation) -> ConfigProblem {
+pub fn unknown(section: &str, name: &str, place: ProblemLocation) -> ConfigProblem {
     let typed = wharf_proto::path::escaped(join(section, name).as_bytes());
     let problem = ConfigProblem::error(format!("unknown key `{typed}`"), place);
     if let Some(new) = current_name(&join(section, name)) {

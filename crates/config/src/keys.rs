@@ -26,48 +26,48 @@ use super::wait::{OptionalTimeout, Span, Wait};
 
 /// A configuration key.
 #[derive(Debug)]
-pub(crate) struct ConfigKey {
+pub struct ConfigKey {
     /// Its section; empty for keys before the first.
-    pub(crate) section: &'static str,
+    pub section: &'static str,
     /// Its name in the section.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its default, as TOML.
-    pub(crate) default: &'static str,
+    pub default: &'static str,
     /// Its type, as it completes the sentence "expected …".
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// Its description, one line of the default file each.
-    pub(crate) about: &'static [&'static str],
+    pub about: &'static [&'static str],
     /// Whether a change takes effect only after a restart.
-    pub(crate) needs_restart: bool,
+    pub needs_restart: bool,
 }
 
 /// A section of the configuration file.
 #[derive(Debug)]
-pub(crate) struct ConfigSection {
+pub struct ConfigSection {
     /// Its name; empty for keys before the first.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its description.
-    pub(crate) about: &'static str,
+    pub about: &'static str,
     /// Whether the table may be repeated.
-    pub(crate) is_list: bool,
+    pub is_list: bool,
     /// Its keys, in order.
-    pub(crate) keys: &'static [ConfigKey],
+    pub keys: &'static [ConfigKey],
 }
 
 impl ConfigKey {
     /// Its full name, such as `passive.ports`.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         join(self.section, self.name)
     }
 }
 
 /// The full name of a key.
-pub(crate) fn join(section: &str, name: &str) -> String {
+pub fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.into() } else { format!("{section}.{name}") }
 }
 
 /// The key with this full name, such as `listen.0.port`.
-pub(crate) fn key_at(path: &str) -> Option<&'static ConfigKey> {
+pub fn key_at(path: &str) -> Option<&'static ConfigKey> {
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
     let is_section = SECTIONS.iter().any(|known| known.name == section);
     let list = section.split_once('.').filter(|_| !is_section);
@@ -76,7 +76,7 @@ pub(crate) fn key_at(path: &str) -> Option<&'static ConfigKey> {
 }
 
 /// All keys.
-pub(crate) fn keys() -> impl Iterator<Item = &'static ConfigKey> {
+pub fn keys() -> impl Iterator<Item = &'static ConfigKey> {
     SECTIONS.iter().flat_map(|section| section.keys)
 }
 
@@ -91,7 +91,7 @@ macro_rules! sections {
         }
     )+) => {
         /// Every section with its keys, in the order of the default file.
-        pub(crate) static SECTIONS: &[ConfigSection] = &[$(ConfigSection {
+        pub static SECTIONS: &[ConfigSection] = &[$(ConfigSection {
             name: $section,
             about: $section_about,
             is_list: sections!(@is $($list)?),
@@ -109,13 +109,13 @@ macro_rules! sections {
             // The descriptions are not Markdown, so they cannot be doc comments.
             #[doc = concat!("The keys of `", $section, "`.")]
             #[derive(Clone, Debug)]
-            pub(crate) struct $name {
-                $(#[doc = concat!("`", stringify!($key), "`")] pub(crate) $key: $kind,)+
+            pub struct $name {
+                $(#[doc = concat!("`", stringify!($key), "`")] pub $key: $kind,)+
             }
 
             impl $name {
                 /// Reads the section's keys below `at`.
-                pub(crate) fn read(reader: &mut ConfigReader<'_>, at: &str) -> Self {
+                pub fn read(reader: &mut ConfigReader<'_>, at: &str) -> Self {
                     Self {
                         $($key: reader.take(&join(at, stringify!($key)), $default),)+
                     }
@@ -552,7 +552,7 @@ sections! {
 
 impl EventHooks {
     /// Every key with a program.
-    pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
+    pub fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
         [
             ("on_login", &self.on_login),
             ("on_login_failed", &self.on_login_failed),

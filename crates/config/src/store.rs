@@ -9,7 +9,7 @@ use super::value::{ConfigValue, InvalidValue};
 
 /// The account store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AccountStoreKind {
+pub enum AccountStoreKind {
     /// The file `server.users_file`.
     File,
     /// A database.
@@ -21,7 +21,7 @@ impl AccountStoreKind {
     ///
     /// # Errors
     /// The reason why the text is invalid.
-    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
+    pub fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
         if text == "file" {
             return Ok(Self::File);
         }
@@ -31,7 +31,7 @@ impl AccountStoreKind {
 
 /// `file`, `sqlite:PATH` or `postgres://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AccountStore(pub(crate) AccountStoreKind);
+pub struct AccountStore(pub AccountStoreKind);
 
 impl ConfigValue for AccountStore {
     const KIND: &'static str = "`file`, `sqlite:PATH` or `postgres://…`";
@@ -46,7 +46,7 @@ impl ConfigValue for AccountStore {
 
 /// Replaces every password in a URL such as `postgres://user:password@host` by stars of the same
 /// length.
-pub(crate) fn masked(text: &str) -> String {
+pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(SIGN).map(|at| at + SIGN.len()) {

@@ -13,7 +13,7 @@ use super::value::{ConfigValue, InvalidValue};
 
 /// An authentication backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LoginSource {
+pub enum LoginSource {
     /// The account store.
     File,
     /// PAM.
@@ -28,7 +28,7 @@ impl LoginSource {
     const ALL: [Self; 4] = [Self::File, Self::Pam, Self::Ldap, Self::Http];
 
     /// Its name in the configuration.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Pam => "pam",
@@ -40,16 +40,16 @@ impl LoginSource {
 
 /// The authentication backends, in the order in which they are queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LoginOrder(pub(crate) Vec<LoginSource>);
+pub struct LoginOrder(pub Vec<LoginSource>);
 
 impl LoginOrder {
     /// Whether it contains this backend.
-    pub(crate) fn has(&self, source: LoginSource) -> bool {
+    pub fn has(&self, source: LoginSource) -> bool {
         self.0.contains(&source)
     }
 
     /// Whether it contains a backend other than the account store.
-    pub(crate) fn has_others(&self) -> bool {
+    pub fn has_others(&self) -> bool {
         self.0.iter().any(|source| *source != LoginSource::File)
     }
 }
@@ -89,7 +89,7 @@ impl ConfigValue for LoginOrder {
 
 /// Pattern for homes of users that are not in the account store, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
+pub struct HomePattern(pub Option<HomeTemplate>);
 
 impl ConfigValue for HomePattern {
     const KIND: &'static str = "a path such as `/srv/ftp/%u`, or `\"\"` for none";
@@ -116,7 +116,7 @@ impl ConfigValue for HomePattern {
 
 /// Permissions of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PermissionSet(pub(crate) Permissions);
+pub struct PermissionSet(pub Permissions);
 
 impl ConfigValue for PermissionSet {
     const KIND: &'static str = "permissions such as `read-write` or `list,read,upload`";
@@ -131,7 +131,7 @@ impl ConfigValue for PermissionSet {
 
 /// LDAP servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Urls(pub(crate) Vec<Endpoint>);
+pub struct Urls(pub Vec<Endpoint>);
 
 /// Maximum number of LDAP servers: each gets its share of the login timeout.
 const URLS_MAX: usize = 8;
@@ -152,7 +152,7 @@ impl ConfigValue for Urls {
 
 /// URL of an HTTP service, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
+pub struct OptionalUrl(pub Option<Endpoint>);
 
 impl ConfigValue for OptionalUrl {
     const KIND: &'static str =

@@ -16,7 +16,7 @@ use super::value::{ConfigValue, ListenPort};
 const COMMENT_COLUMN: usize = 36;
 
 /// The file with every key, its default and its description.
-pub(crate) fn default_file() -> String {
+pub fn default_file() -> String {
     let mut out = String::from(
         "# wharf.toml - every key with its default. Missing keys have their default.\n\
          # Check it:   wharf check      See what is in force and why:  wharf config show --origin\n\
@@ -66,7 +66,7 @@ fn header(section: &ConfigSection) -> String {
 
 /// The reference page `docs/reference/config.md`, in Markdown.
 #[cfg(test)]
-pub(crate) fn reference() -> String {
+pub fn reference() -> String {
     let mut out = String::from(
         "# Configuration\n\n\
          All keys, with their defaults. This page is generated from the source code (`cargo \
@@ -116,7 +116,7 @@ fn cell(text: &str) -> String {
 }
 
 /// A value as TOML of the type of the key; variables and flags are plain text.
-pub(crate) fn value_text(key: &ConfigKey, raw: &Raw) -> String {
+pub fn value_text(key: &ConfigKey, raw: &Raw) -> String {
     // A rate in the most readable unit, however it was written.
     if key.kind == Rate::KIND
         && let Ok(rate) = Rate::read(raw, Path::new(""))
@@ -140,7 +140,7 @@ pub(crate) fn value_text(key: &ConfigKey, raw: &Raw) -> String {
 }
 
 /// The effective configuration, as a valid configuration file.
-pub(crate) fn in_force(layers: &Layers, has_origin: bool) -> String {
+pub fn in_force(layers: &Layers, has_origin: bool) -> String {
     let mut out = String::new();
     for section in SECTIONS {
         for path in instances(section, layers) {
@@ -168,7 +168,7 @@ pub(crate) fn in_force(layers: &Layers, has_origin: bool) -> String {
 
 /// The effective configuration as one JSON object: the full name of each key with its value, or,
 /// with `has_origin`, with an object of `value` and `origin`.
-pub(crate) fn in_force_json(layers: &Layers, has_origin: bool) -> String {
+pub fn in_force_json(layers: &Layers, has_origin: bool) -> String {
     let mut members = Vec::new();
     for section in SECTIONS {
         for path in instances(section, layers) {
@@ -200,7 +200,7 @@ fn instances(section: &ConfigSection, layers: &Layers) -> Vec<String> {
 }
 
 /// Where the value of a key was set.
-pub(crate) fn origin_of(layers: &Layers, path: &str) -> String {
+pub fn origin_of(layers: &Layers, path: &str) -> String {
     origin(layers.item(path), layers)
 }
 

@@ -10,30 +10,30 @@ use super::raw::Raw;
 
 /// The sources of values.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inputs {
+pub struct Inputs {
     /// The configuration file, if there is one.
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Base of relative default paths: the folder of the file, or its standard folder.
-    pub(crate) base: PathBuf,
+    pub base: PathBuf,
     /// Base of relative paths in variables and flags.
-    pub(crate) current_folder: PathBuf,
+    pub current_folder: PathBuf,
     /// The environment; only names that begin with `WHARF__` are used.
-    pub(crate) environment: Vec<(String, String)>,
+    pub environment: Vec<(String, String)>,
     /// Keys set by flags; the last one takes precedence.
-    pub(crate) flags: Vec<Flag>,
+    pub flags: Vec<Flag>,
     /// Whether flags replace the listeners of the file and the environment.
-    pub(crate) forgets_listeners: bool,
+    pub forgets_listeners: bool,
 }
 
 /// A key set by a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flag {
+pub struct Flag {
     /// The flag as it was typed, such as `-p 2121`.
-    pub(crate) shown: String,
+    pub shown: String,
     /// The key's full name.
-    pub(crate) path: String,
+    pub path: String,
     /// The value.
-    pub(crate) raw: Raw,
+    pub raw: Raw,
 }
 
 /// Prefix of environment variables.
@@ -46,7 +46,7 @@ const EVERY_LISTENER: &str = "listen.*.";
 pub(crate) const EVERY: &str = "*";
 
 /// Reads all layers, lowest precedence first. Unknown keys are reported as problems.
-pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<ConfigProblem>) {
+pub fn gather(inputs: &Inputs) -> (Layers, Vec<ConfigProblem>) {
     let mut problems = Vec::new();
     let mut layers = Layers::new(&inputs.base, &inputs.current_folder);
     if let Some(path) = &inputs.file {

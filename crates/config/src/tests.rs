@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use wharf_testkit::assert_same;
+
 use super::gather::{Flag, Inputs};
 use super::keys::keys;
 use super::problem::{count, render};
@@ -10,7 +12,6 @@ use super::raw::Raw;
 use super::value::{ListenPort, PortRange};
 use super::wait::Wait;
 use super::*;
-use wharf_testkit::assert_same;
 
 /// A configuration of a file, `NAME=value` variables and `--set` flags.
 struct Layered {
@@ -226,7 +227,7 @@ fn row_23_every_mistake_is_shown_with_place_and_remedy() {
         assert!(!shown.is_empty(), "{name}");
         let _ = write!(page, "## {name}\n\n{shown}");
     }
-    assert_same("crates/wharf/snapshots/config-problems.txt", &page);
+    assert_same("crates/config/snapshots/config-problems.txt", &page);
 }
 
 #[test]

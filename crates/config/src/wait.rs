@@ -9,15 +9,15 @@ use crate::units::{parse_duration, show_duration};
 
 /// A duration, which can be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Span(pub Duration);
 
 /// A timeout above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wait(pub(crate) Duration);
+pub struct Wait(pub Duration);
 
 /// A timeout; 0 and `unlimited` disable it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OptionalTimeout(pub(crate) Duration);
+pub struct OptionalTimeout(pub Duration);
 
 /// Maximum of a duration.
 const SPAN_MAX: Duration = Duration::from_hours(365 * 24);

@@ -11,30 +11,30 @@ use super::value::ConfigValue;
 
 /// The merged values of all layers.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Layers {
+pub struct Layers {
     items: BTreeMap<String, Item>,
     /// Number of tables of each repeatable section.
     tables: BTreeMap<&'static str, usize>,
     /// Whether the file could not be parsed.
-    pub(crate) is_broken: bool,
+    pub is_broken: bool,
     /// The file's text, to show excerpts in problems.
-    pub(crate) source: Option<ConfigText>,
+    pub source: Option<ConfigText>,
     base: PathBuf,
     current_folder: PathBuf,
 }
 
 /// A value and its origin.
 #[derive(Clone, Debug)]
-pub(crate) struct Item {
+pub struct Item {
     /// The value as written.
-    pub(crate) raw: Raw,
+    pub raw: Raw,
     /// Where it was set.
-    pub(crate) origin: ValueOrigin,
+    pub origin: ValueOrigin,
 }
 
 /// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ValueOrigin {
+pub enum ValueOrigin {
     /// The file, at these bytes.
     File(Range<usize>),
     /// This variable.
@@ -45,7 +45,7 @@ pub(crate) enum ValueOrigin {
 
 impl Layers {
     /// No values yet; relative paths in the file are resolved against `base`.
-    pub(crate) fn new(base: &Path, current_folder: &Path) -> Self {
+    pub fn new(base: &Path, current_folder: &Path) -> Self {
         Self { base: base.into(), current_folder: current_folder.into(), ..Self::default() }
     }
 
@@ -56,7 +56,7 @@ impl Layers {
     }
 
     /// Number of tables of a section.
-    pub(crate) fn tables(&self, section: &str) -> usize {
+    pub fn tables(&self, section: &str) -> usize {
         self.tables.get(section).copied().unwrap_or_default()
     }
 
@@ -67,12 +67,12 @@ impl Layers {
     }
 
     /// Sets the value of a known key.
-    pub(crate) fn put(&mut self, path: &str, item: Item) {
+    pub fn put(&mut self, path: &str, item: Item) {
         self.items.insert(path.into(), item);
     }
 
     /// Copies the values of some keys from other layers, with the number of repeated tables.
-    pub(crate) fn hold(&mut self, from: &Self, is_held: impl Fn(&str) -> bool) {
+    pub fn hold(&mut self, from: &Self, is_held: impl Fn(&str) -> bool) {
         self.items.retain(|path, _| !is_held(path));
         let held = from.items.iter().filter(|(path, _)| is_held(path));
         self.items.extend(held.map(|(path, item)| (path.clone(), item.clone())));
@@ -80,17 +80,17 @@ impl Layers {
     }
 
     /// The full name of every value that is set.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.items.keys().map(String::as_str)
     }
 
     /// The value of a key, unless it has its default.
-    pub(crate) fn item(&self, path: &str) -> Option<&Item> {
+    pub fn item(&self, path: &str) -> Option<&Item> {
         self.items.get(path)
     }
 
     /// Every value that was set by a flag, by full name.
-    pub(crate) fn set_by_flags(&self) -> impl Iterator<Item = (&str, &Raw)> {
+    pub fn set_by_flags(&self) -> impl Iterator<Item = (&str, &Raw)> {
         self.items
             .iter()
             .filter(|(_, item)| matches!(item.origin, ValueOrigin::Flag(_)))
@@ -98,14 +98,14 @@ impl Layers {
     }
 
     /// Where the value of a key was set.
-    pub(crate) fn place_of(&self, path: &str) -> ProblemLocation {
+    pub fn place_of(&self, path: &str) -> ProblemLocation {
         self.item(path).map_or(ProblemLocation::Nowhere, |item| item.origin.place())
     }
 }
 
 impl ValueOrigin {
     /// The same, for a problem.
-    pub(crate) fn place(&self) -> ProblemLocation {
+    pub fn place(&self) -> ProblemLocation {
         match self {
             Self::File(span) => ProblemLocation::File(span.clone()),
             Self::Environment(name) => {
@@ -118,19 +118,19 @@ impl ValueOrigin {
 
 /// Reads typed values from the layers, and collects problems.
 #[derive(Debug)]
-pub(crate) struct ConfigReader<'a> {
+pub struct ConfigReader<'a> {
     /// The merged layers.
-    pub(crate) layers: &'a Layers,
+    pub layers: &'a Layers,
     /// The problems found so far.
-    pub(crate) problems: Vec<ConfigProblem>,
+    pub problems: Vec<ConfigProblem>,
     /// The keys whose values are invalid.
-    pub(crate) wrong: Vec<String>,
+    pub wrong: Vec<String>,
 }
 
 impl ConfigReader<'_> {
     /// The value of a key. An invalid one is recorded as a problem and replaced by the default, so
     /// that reading can continue.
-    pub(crate) fn take<T: ConfigValue>(&mut self, path: &str, default: &str) -> T {
+    pub fn take<T: ConfigValue>(&mut self, path: &str, default: &str) -> T {
         if let Some(item) = self.layers.item(path) {
             let base = match item.origin {
                 ValueOrigin::File(_) => &self.layers.base,

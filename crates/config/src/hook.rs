@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use wharf_core::event::catalog::{delivered_names, field_names};
 use wharf_users::nearest::nearest;
 
 use super::raw::Raw;
 use super::renamed::{RENAMED_EVENTS, RENAMED_PLACEHOLDERS, renamed_hint};
 use super::value::{ConfigValue, InvalidValue};
-use wharf_core::event::catalog::{delivered_names, field_names};
 
 /// The placeholder that only the upload check has.
 pub(crate) const PARTIAL_FILE: &str = "partial_file";
@@ -17,7 +17,7 @@ const ARGUMENTS_MAX: usize = 100;
 /// A program and its arguments; empty for none. An argument `{name}` is replaced by that field of
 /// the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ProgramLine(pub(crate) Vec<String>);
+pub struct ProgramLine(pub Vec<String>);
 
 impl ConfigValue for ProgramLine {
     const KIND: &'static str = "a program and its arguments such as [\"/opt/hook\", \"{file}\"]";
@@ -86,7 +86,7 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
 
 /// Exit codes of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
+pub struct ExitCodes(pub Vec<i32>);
 
 impl ConfigValue for ExitCodes {
     const KIND: &'static str = "a list of numbers from 1 to 255 such as [1]";
@@ -104,7 +104,7 @@ impl ConfigValue for ExitCodes {
 
 /// Names of events; empty for all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EventNames(pub(crate) Vec<String>);
+pub struct EventNames(pub Vec<String>);
 
 impl ConfigValue for EventNames {
     const KIND: &'static str = "a list of events such as [\"upload\", \"login-failed\"]";
@@ -133,24 +133,24 @@ impl ConfigValue for EventNames {
 
 /// URL of a webhook, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Url(pub(crate) Option<UrlParts>);
+pub struct Url(pub Option<UrlParts>);
 
 /// The parts of a webhook URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UrlParts {
+pub struct UrlParts {
     /// As it was written.
-    pub(crate) whole: String,
+    pub whole: String,
     /// Whether it uses HTTPS.
-    pub(crate) is_tls: bool,
+    pub is_tls: bool,
     /// Name or IP address.
-    pub(crate) host: String,
+    pub host: String,
     /// The port, explicit or the default of the scheme.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 impl UrlParts {
     /// The URL for logs, without path and query, which are often secret.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
         format!("{scheme}://{}:{}", self.host, self.port)
     }

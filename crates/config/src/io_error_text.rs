@@ -4,7 +4,7 @@ use std::io;
 
 /// The message of an I/O error without its number: "no such file or directory", not
 /// "… (os error 2)".
-pub(crate) fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" (os error ").unwrap_or(text.len());
     lower_first(text.get(..end).unwrap_or(&text))

@@ -45,14 +45,14 @@ struct BilingualTemplate {
 
 /// Whether texts are Chinese in a locale such as `zh_CN.UTF-8`: the terminal must be able to
 /// display them.
-pub(crate) fn is_chinese(locale: &str) -> bool {
+pub fn is_chinese(locale: &str) -> bool {
     let locale = locale.to_lowercase();
     let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
     locale.starts_with("zh") && is_utf8
 }
 
 /// Whether the language of the session is Chinese.
-pub(crate) fn is_session_chinese() -> bool {
+pub fn is_session_chinese() -> bool {
     is_chinese(&standard_paths::language())
 }
 
@@ -61,37 +61,37 @@ static IS_ACTIVE: AtomicBool = AtomicBool::new(false);
 
 /// Prints problems of files in Chinese from now on. For commands with output in Chinese: others
 /// would mix languages.
-pub(crate) fn activate() {
+pub fn activate() {
     IS_ACTIVE.store(true, Ordering::Relaxed);
 }
 
 /// Whether problems of files are printed in Chinese.
-pub(crate) fn is_active() -> bool {
+pub fn is_active() -> bool {
     IS_ACTIVE.load(Ordering::Relaxed)
 }
 
 /// A message in Chinese; unchanged if it is unknown.
-pub(crate) fn message(text: &str) -> String {
+pub fn message(text: &str) -> String {
     translated(&ALL_MESSAGES, text).unwrap_or_else(|| text.to_owned())
 }
 
 /// A part of a message, such as where a key is set.
-pub(crate) fn part(text: &str) -> String {
+pub fn part(text: &str) -> String {
     translated(&ALL_PARTS, text).unwrap_or_else(|| message(text))
 }
 
 /// An action with its path, such as `upload /a.txt`.
-pub(crate) fn action(text: &str) -> String {
+pub fn action(text: &str) -> String {
     translated(&ALL_ACTIONS, text).unwrap_or_else(|| text.to_owned())
 }
 
 /// The name of a row, a section, a level or a kind.
-pub(crate) fn label(name: &str) -> &str {
+pub fn label(name: &str) -> &str {
     ALL_LABELS.iter().find(|one| one.english == name).map_or(name, |one| one.chinese)
 }
 
 /// Prints an error, and returns it as printed.
-pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
+pub fn report(failure: &Failure, is_coloured: bool) -> Failure {
     if !failure.message.is_empty() {
         let (red, blue, plain) =
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
@@ -106,7 +106,7 @@ pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
 }
 
 /// With `：` after the labels at the beginning of lines, which a renderer separates by `: `.
-pub(crate) fn wide_colons(text: &str) -> String {
+pub fn wide_colons(text: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
         let label =

@@ -1,15 +1,15 @@
 //! Exit codes and error output of commands.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::hint::with_config;
-pub(crate) use crate::io_error_text::plain;
+pub use crate::io_error_text::plain;
 
 /// Exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Success.
     Done = 0,
     /// The operation failed.
@@ -30,28 +30,28 @@ pub(crate) enum Exit {
 
 /// The error of a command, as it is printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Exit code.
-    pub(crate) exit: Exit,
+    pub exit: Exit,
     /// What happened, in one line; empty if it was already printed.
-    pub(crate) message: String,
+    pub message: String,
     /// What to do about it, printed as `hint: …`.
-    pub(crate) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl Failure {
     /// An operation that failed.
-    pub(crate) fn new(message: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failed, message: message.into(), hint: None }
     }
 
     /// An invalid command line.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    pub fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(message) }
     }
 
     /// An error of the operating system while doing `what`, as in "cannot read x".
-    pub(crate) fn io(what: impl Into<String>, error: &io::Error) -> Self {
+    pub fn io(what: impl Into<String>, error: &io::Error) -> Self {
         let exit = match error.kind() {
             io::ErrorKind::PermissionDenied => Exit::Forbidden,
             _ => Exit::Failed,
@@ -60,17 +60,18 @@ impl Failure {
     }
 
     /// An error that was already printed.
-    pub(crate) fn silent(exit: Exit) -> Self {
+    pub fn silent(exit: Exit) -> Self {
         Self { exit, ..Self::new("") }
     }
 
     /// Adds a hint.
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
     /// Prints the error to standard error.
-    pub(crate) fn report(&self, is_coloured: bool) {
+    pub fn report(&self, is_coloured: bool) {
         if self.message.is_empty() {
             return;
         }
@@ -86,7 +87,7 @@ impl Failure {
 
 impl Exit {
     /// The exit code as a number.
-    pub(crate) fn number(self) -> u8 {
+    pub fn number(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -104,6 +105,30 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.number())
     }
+}
+
+/// A number with its noun: `1 account`, `3 accounts`.
+pub fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Prints to standard output. A closed pipe is not an error: `wharf config default | head`.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::silent(Exit::Done)
+        } else {
+            Failure::io("cannot write to standard output", &error)
+        }
+    })
+}
+
+/// Prints to standard error. Errors are ignored, since there is nowhere to report them.
+pub fn print_error(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -129,57 +154,5 @@ mod tests {
         }
         let missing = io::Error::from_raw_os_error(2);
         assert!(plain(&missing).starts_with(char::is_lowercase), "{}", plain(&missing));
-    }
-}
-
-/// A number with its noun: `1 account`, `3 accounts`.
-pub(crate) fn counted(count: impl TryInto<u64>, noun: &str) -> String {
-    let count = count.try_into().unwrap_or(u64::MAX);
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
-}
-
-/// Prints to standard output. A closed pipe is not an error: `wharf config default | head`.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            Failure::silent(Exit::Done)
-        } else {
-            Failure::io("cannot write to standard output", &error)
-        }
-    })
-}
-
-/// Prints to standard error. Errors are ignored, since there is nowhere to report them.
-pub(crate) fn print_error(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// When to use colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Colour {
-    /// On a terminal, unless `NO_COLOR` is set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-impl Colour {
-    /// Whether to colour what goes to standard error.
-    pub(crate) fn is_on(self) -> bool {
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto if is_set("NO_COLOR") => false,
-            Self::Auto if std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0") => {
-                true
-            }
-            Self::Auto => io::stderr().is_terminal(),
-        }
     }
 }

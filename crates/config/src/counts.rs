@@ -9,7 +9,7 @@ use super::value::{ConfigValue, InvalidValue};
 
 /// A whole number, 0 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WholeNumber(pub(crate) u32);
+pub struct WholeNumber(pub u32);
 
 impl ConfigValue for WholeNumber {
     const KIND: &'static str = "a whole number";
@@ -26,7 +26,7 @@ macro_rules! bounded {
     ($($(#[doc = $about:literal])+ $name:ident = $kind:literal, $most:literal;)+) => {$(
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) struct $name(pub(crate) u32);
+        pub struct $name(pub u32);
 
         impl ConfigValue for $name {
             const KIND: &'static str = $kind;
@@ -51,7 +51,7 @@ bounded! {
 
 /// A number that is derived from another one unless it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AutoCount {
+pub enum AutoCount {
     /// Derived.
     Auto,
     /// This one.
@@ -63,7 +63,7 @@ const QUARTER_MIN: u32 = 16;
 
 impl AutoCount {
     /// The number itself, or a quarter of `all`.
-    pub(crate) fn or_quarter_of(self, all: Count) -> Count {
+    pub fn or_quarter_of(self, all: Count) -> Count {
         match (self, all.number()) {
             (Self::Fixed(count), _) => count,
             (Self::Auto, Some(all)) => Count::from_number((all / 4).max(QUARTER_MIN)),

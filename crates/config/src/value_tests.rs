@@ -1,11 +1,11 @@
 //! How single values read.
 
 use super::*;
-use crate::config::keys::keys;
+use crate::keys::keys;
 
 #[test]
 fn every_default_is_a_value_of_its_key() {
-    let loaded = crate::config::Loaded::load(&crate::config::gather::Inputs::default());
+    let loaded = crate::Loaded::load(&crate::gather::Inputs::default());
     assert_eq!(loaded.problems, []);
     for key in keys() {
         assert!(Raw::parse_toml(key.default).is_some(), "{}", key.path());
