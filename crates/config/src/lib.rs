@@ -5,8 +5,10 @@
 //! problems; [`show`] prints the default file, the reference and the effective values.
 //!
 //! Beside it is what every part of the program needs to report: [`outcome`] (errors, exit codes,
-//! output), [`hint`], [`units`], [`chinese`] and [`standard_paths`].
+//! output), [`account_error`], [`hint`], [`units`], [`table`], [`password`], [`chinese`] and
+//! [`standard_paths`].
 
+pub mod account_error;
 mod check;
 mod check_logins;
 pub mod chinese;
@@ -22,12 +24,14 @@ pub mod layers;
 pub mod login_sources;
 pub mod migration;
 pub mod outcome;
+pub mod password;
 pub mod problem;
 pub mod raw;
 mod renamed;
 pub mod show;
 pub mod standard_paths;
 pub mod store;
+pub mod table;
 pub mod units;
 pub mod value;
 pub mod wait;

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use crate::hint::with_config;
 pub use crate::io_error_text::plain;
 
+/// Separates a reason from its hint in the errors of value parsers.
+pub const HINT: &str = "\nhint: ";
+
 /// Exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use wharf_admin::client::AdminClient;
 use wharf_admin::model;
 use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::table::table;
 use wharf_config::units::{parse_duration, show_duration};
 use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
 use wharf_users::file::network_fault;
@@ -21,7 +22,6 @@ use crate::cli::ban::{BanArgs, BanCommand};
 use crate::cli::mistake::reason;
 use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
-use crate::user_command::list::table;
 
 /// Runs the command through the API of the running server, or without one on the file of bans.
 pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> {

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use ipnet::IpNet;
+use wharf_config::outcome::HINT;
 use wharf_config::units::parse_duration;
 use wharf_users::nearest::nearest;
 
@@ -38,7 +39,6 @@ use check::CheckArgs;
 use colour::Colour;
 use group::GroupCommand;
 use import::ImportCommand;
-use mistake::HINT;
 use serve::ServeArgs;
 use service::ServiceCommand;
 use user::UserCommand;

@@ -296,6 +296,7 @@ fn short_fingerprint(fingerprint: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use wharf_config::choice::AnonymousPermissions;
+    use wharf_config::table::text_width;
     use wharf_core::permission::Permissions;
 
     use super::*;
@@ -417,7 +418,7 @@ mod tests {
             for width in 40..=120 {
                 let text = panel.text(width);
                 for line in text.lines() {
-                    assert!(words::columns(line) <= width, "{width}: {line}\n{text}");
+                    assert!(text_width(line) <= width, "{width}: {line}\n{text}");
                 }
                 assert_eq!(words_of(&text), whole, "{width}");
             }
@@ -445,7 +446,7 @@ mod tests {
             let expected = if is_chinese { &words::CHINESE } else { &words::ENGLISH };
             assert!(std::ptr::eq(Words::of_locale(locale), expected), "{locale}");
         }
-        assert_eq!(words::columns("密码 a"), 6);
+        assert_eq!(text_width("密码 a"), 6);
     }
 
     #[test]

@@ -60,6 +60,11 @@ const NOT_MESSAGES: &[&str] = &[
     "HOST:PORT, ",
     "the URL",
     "user {user}",
+    // Of changes of accounts.
+    "change it:  wharf group edit {name}",
+    "change it:  wharf user edit {name}",
+    "cannot write {}",
+    "cannot save the change: {}",
     // Names of the kernel.
     "Landlock ABI {effective_abi}",
     "Landlock ABI {abi}",

@@ -14,7 +14,7 @@ use wharf_config::value::{
 use wharf_config::wait::Wait;
 use wharf_core::account::{Count, Rate};
 
-use super::mistake::HINT;
+use wharf_config::outcome::HINT;
 
 /// Share a folder, or run with a configuration file
 ///

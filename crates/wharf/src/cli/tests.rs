@@ -260,14 +260,14 @@ fn no_line_of_any_help_is_wider_than_80_columns() {
         for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
         {
             for text in text.to_string().lines() {
-                assert!(crate::panel::words::columns(text) <= HELP_WIDTH_MAX, "{line}: {text}");
+                assert!(wharf_config::table::text_width(text) <= HELP_WIDTH_MAX, "{line}: {text}");
             }
         }
         for option in ["-h", "--help"] {
             let line = format!("{line} {option}");
             let error = Cli::command().try_get_matches_from(words(&line)).unwrap_err();
             for text in error.to_string().lines() {
-                let width = crate::panel::words::columns(text);
+                let width = wharf_config::table::text_width(text);
                 assert!(width <= HELP_WIDTH_MAX, "{line}: {width} columns: {text}");
             }
             count += 1;

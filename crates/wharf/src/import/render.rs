@@ -82,7 +82,7 @@ pub(crate) fn account_table(accounts: &[ImportedAccount]) -> String {
             one_line(&account.home.display().to_string()),
         ]
     }));
-    crate::user_command::list::table(&rows)
+    wharf_config::table::table(&rows)
 }
 
 fn password(account: &ImportedAccount) -> &'static str {

@@ -4,23 +4,26 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use wharf_config::Loaded;
 use wharf_config::gather::{Flag, Inputs};
+use wharf_config::outcome::Failure;
+use wharf_config::password::check_password;
 use wharf_config::problem::Severity;
 use wharf_config::raw::Raw;
 use wharf_config::value::ListenPort;
+use wharf_config::{Config, Loaded};
 
 use super::model::{
     ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, LAST_PORT, NoteKind,
 };
-use crate::share::check_password;
-use crate::wire::check_certificate;
+
+/// Checks that the certificate of a configuration can be used.
+pub(crate) type CertificateCheck<'a> = &'a dyn Fn(&Config) -> Result<(), Failure>;
 
 /// Removes what `wharf check` would reject. Relative paths of the result are below `folder`.
-pub(crate) fn resolve(found: &mut ImportResult, folder: &Path) {
+pub(crate) fn resolve(found: &mut ImportResult, folder: &Path, check: CertificateCheck<'_>) {
     read_each(found, folder);
     resolve_anonymous(found);
-    resolve_certificate(found, folder);
+    resolve_certificate(found, folder, check);
     resolve_logs(found, folder);
     resolve_ports(found, folder);
     note_tls_policy(found);
@@ -104,7 +107,7 @@ fn resolve_anonymous(found: &mut ImportResult) {
 }
 
 /// An unusable certificate would prevent the server from starting.
-fn resolve_certificate(found: &mut ImportResult, folder: &Path) {
+fn resolve_certificate(found: &mut ImportResult, folder: &Path, check: CertificateCheck<'_>) {
     let has = |found: &ImportResult, path: &str| found.imported_settings.contains_key(path);
     let (certificate, key) = ("tls.certificate", "tls.private_key");
     let why = match (has(found, certificate), has(found, key)) {
@@ -113,10 +116,10 @@ fn resolve_certificate(found: &mut ImportResult, folder: &Path) {
         (false, true) => "tls.certificate is not set".to_owned(),
         (true, true) => {
             let loaded = load(found, &[certificate, key], folder);
-            match check_certificate(&loaded.config) {
-                Ok(_) if loaded.is_valid() => return,
+            match check(&loaded.config) {
+                Ok(()) if loaded.is_valid() => return,
                 // One of the two is set, but empty.
-                Ok(_) => "tls.certificate and tls.private_key must be set together".to_owned(),
+                Ok(()) => "tls.certificate and tls.private_key must be set together".to_owned(),
                 Err(failure) => failure.message,
             }
         }
@@ -272,7 +275,7 @@ mod tests {
         for (path, raw) in imported_settings {
             found.set(path, raw.clone(), &location, "word");
         }
-        resolve(&mut found, Path::new("/"));
+        resolve(&mut found, Path::new("/"), &|_| Ok(()));
         found
     }
 
@@ -322,7 +325,7 @@ mod tests {
             ("log.transfer_log", text("/ftp.log")),
             ("log.audit_file", text("audit.log")),
         ]);
-        resolve(&mut found, Path::new("/"));
+        resolve(&mut found, Path::new("/"), &|_| Ok(()));
         let left: Vec<_> = found.imported_settings.keys().map(String::as_str).collect();
         assert_eq!(left, ["log.audit_file", "log.file"]);
         let notes = format!("{:?}", found.notes);
@@ -341,7 +344,7 @@ mod tests {
                 location.clone(),
             ));
         }
-        resolve(&mut found, Path::new("/"));
+        resolve(&mut found, Path::new("/"), &|_| Ok(()));
         assert_eq!(found.accounts.len(), 1);
     }
 

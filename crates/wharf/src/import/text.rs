@@ -4,10 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
+use wharf_config::outcome::HINT;
 use wharf_config::outcome::{Exit, Failure};
 
 use super::model::{ImportError, SourceLocation};
-use crate::cli::mistake::HINT;
 
 /// Maximum size of a settings file; real ones have a few kilobytes.
 pub(crate) const SETTINGS_BYTES_MAX: u64 = 256 * 1024;

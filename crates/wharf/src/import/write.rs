@@ -5,11 +5,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use wharf_config::account_error::{AccountError, is_missing};
 use wharf_config::outcome::Failure;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, Setting, StoreChange};
-
-use crate::user_command::{UserCommandError, is_missing, waits};
 
 /// A change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +37,9 @@ pub(crate) struct ImportPlan<'a> {
 ///
 /// The configuration is written before the accounts, and restored if those cannot be written:
 /// without it, their file would not be used.
-pub(crate) fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, UserCommandError> {
+pub(crate) async fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, AccountError> {
     let Some((config, text)) = plan.config else {
-        write_users(plan)?;
+        write_users(plan).await?;
         return Ok(None);
     };
     let failed =
@@ -49,7 +48,7 @@ pub(crate) fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, UserComman
         if plan.has_force { set_aside(config).map_err(|error| failed(&error))? } else { None };
     let written = place(config, text);
     let result = match written {
-        Ok(()) => write_users(plan).inspect_err(|_| {
+        Ok(()) => write_users(plan).await.inspect_err(|_| {
             // The first failure is the one to report.
             let _ = fs::remove_file(config);
         }),
@@ -73,7 +72,7 @@ pub(crate) fn exists(config: &Path) -> Failure {
     )
 }
 
-fn write_users(plan: &ImportPlan<'_>) -> Result<(), UserCommandError> {
+async fn write_users(plan: &ImportPlan<'_>) -> Result<(), AccountError> {
     if plan.changes.is_empty() {
         return Ok(());
     }
@@ -86,16 +85,14 @@ fn write_users(plan: &ImportPlan<'_>) -> Result<(), UserCommandError> {
         }
     });
     let changes: Vec<_> = changes.collect();
-    waits(async {
-        // Groups are created empty; their settings can be added later.
-        let mut all = missing_groups(plan).await?;
-        all.extend(changes);
-        Ok(plan.users.change(&all).await?)
-    })?
+    // Groups are created empty; their settings can be added later.
+    let mut all = missing_groups(plan).await?;
+    all.extend(changes);
+    Ok(plan.users.change(&all).await?)
 }
 
 /// New empty groups for memberships whose group does not exist in the store.
-async fn missing_groups(plan: &ImportPlan<'_>) -> Result<Vec<StoreChange>, UserCommandError> {
+async fn missing_groups(plan: &ImportPlan<'_>) -> Result<Vec<StoreChange>, AccountError> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts
         .filter_map(|setting| match setting {

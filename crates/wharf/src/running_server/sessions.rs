@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use wharf_admin::model::{Kicked, Session, SessionState};
 use wharf_config::outcome::Failure;
+use wharf_config::table::columns;
 
-use super::text::{clock, columns, progress, shortened, speed};
+use super::text::{clock, progress, shortened, speed};
 use crate::cli::running_server::{SessionFilterArgs, StateName};
 
 /// Width of a path, so that most lines fit into 80 columns.

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
 use wharf_config::outcome::counted;
+use wharf_config::table::harmless;
 use wharf_config::units::show_size;
 
-use super::text::{clock, harmless, speed};
+use super::text::{clock, speed};
 
 /// The summary of the server.
 pub(super) fn screen(status: &Status) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_config::Config;
+use wharf_config::account_error::{AccountError, open_failure};
 use wharf_config::choice::AnonymousPermissions;
 use wharf_config::login_sources::LoginSource;
 use wharf_config::outcome::Failure;
@@ -23,7 +24,6 @@ use crate::accounts::{
 use crate::logins::Sources;
 use crate::sandbox::reach::StoreAccess;
 use crate::share::{Share, ShareAccess};
-use crate::user_command::{UserCommandError, open_failure};
 
 /// The accounts and their folders.
 pub(crate) struct Accounts {
@@ -182,7 +182,7 @@ fn of_database(
             ));
             Vec::new()
         }
-        Err(error) => return Err(UserCommandError::from(error).into_failure(false)),
+        Err(error) => return Err(AccountError::from(error).into_failure(false)),
     };
     if users.is_unencrypted() {
         warnings.push(format!(
