@@ -9,9 +9,9 @@ use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_config::problem::{ConfigProblem, ConfigText, render};
 use wharf_config::show::{default_file, in_force, in_force_json};
 use wharf_config::standard_paths;
+use wharf_import::write::replace;
 
 use crate::cli::{ConfigCommand, GlobalArgs};
-use crate::import::write::replace;
 use crate::setup::{config_file, inputs, load};
 
 /// Prints the default file, the effective values, or the path of the file; or migrates the file.

@@ -14,7 +14,6 @@ mod cli;
 mod config_command;
 mod deliver;
 mod hash_command;
-mod import;
 mod import_command;
 mod log;
 mod logins;

@@ -17,10 +17,11 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("crates/accounts-sql", "core users", "proto"),
     ("crates/admin", "proto core server", "storage users"),
     ("crates/config", "proto core server users login accounts-sql", "testkit"),
+    ("crates/import", "proto core config users", ""),
     ("crates/load", "proto", "core server storage users"),
     (
         "crates/wharf",
-        "proto core config server storage users login accounts-sql load admin events",
+        "proto core config import server storage users login accounts-sql load admin events",
         "sim testkit",
     ),
     ("crates/sim", "proto core server storage load", ""),

@@ -202,7 +202,7 @@ fn the_help_of_csv_names_every_column() {
     let line = words("import csv --help");
     let help = Cli::command().try_get_matches_from(line).unwrap_err().to_string();
     let shown = |name: &str| help.split([' ', ',', '\n']).any(|word| word == name);
-    for column in crate::import::csv::COLUMNS.into_iter().chain(["groups"]) {
+    for column in wharf_import::csv::COLUMNS.into_iter().chain(["groups"]) {
         assert!(shown(column), "{column}: {help}");
     }
     assert!(!shown("allow"), "{help}");
