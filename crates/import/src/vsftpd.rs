@@ -377,7 +377,7 @@ fn accounts(
     Ok(())
 }
 
-/// Reports the commands that add accounts whose passwords are elsewhere.
+/// Reports the commands that add accounts with passwords elsewhere.
 fn note_accounts(
     text: &SourceText,
     main: &Conf,

@@ -91,7 +91,7 @@ async fn write_users(plan: &ImportPlan<'_>) -> Result<(), AccountError> {
     Ok(plan.users.change(&all).await?)
 }
 
-/// New empty groups for memberships whose group does not exist in the store.
+/// New empty groups for memberships in a group that does not exist in the store.
 async fn missing_groups(plan: &ImportPlan<'_>) -> Result<Vec<StoreChange>, AccountError> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts

@@ -364,7 +364,7 @@ fn weight(value: &PythonValue) -> usize {
     }
 }
 
-/// Evaluates calls whose result is known without executing code.
+/// Evaluates calls with a result that is known without executing code.
 fn called(name: String, arguments: Vec<Argument>) -> PythonValue {
     let values: Vec<_> = arguments.iter().map(|argument| &argument.value).collect();
     match (name.as_str(), values.as_slice()) {
