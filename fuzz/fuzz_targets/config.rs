@@ -2,62 +2,10 @@
 
 #![no_main]
 
-// The program is not a library; its configuration parser needs no other part of it.
-#[path = "../../crates/wharf/src"]
-#[expect(dead_code, reason = "the program uses the rest")]
-mod program {
-    pub(crate) mod config;
-}
-
-#[path = "../../crates/wharf/src/log"]
-#[expect(dead_code, reason = "the program uses the rest")]
-mod log {
-    pub(crate) mod catalog;
-}
-
-#[path = "../../crates/wharf/src/hint.rs"]
-#[expect(dead_code, reason = "the program uses the rest")]
-mod hint;
-
-#[path = "../../crates/wharf/src/io_error_text.rs"]
-mod io_error_text;
-
-#[path = "../../crates/wharf/src/units.rs"]
-#[expect(dead_code, reason = "the program uses the rest")]
-mod units;
-
-/// Paths of the system have no effect on the parser.
-mod standard_paths {
-    pub(crate) fn state_folder() -> std::path::PathBuf {
-        std::path::PathBuf::new()
-    }
-}
-
-/// Messages stay English here; the translation needs the rest of the program.
-mod chinese {
-    use crate::program::config::problem::ConfigProblem;
-
-    pub(crate) fn is_active() -> bool {
-        false
-    }
-
-    pub(crate) fn label(name: &'static str) -> &'static str {
-        name
-    }
-
-    pub(crate) fn problem(problem: &ConfigProblem) -> ConfigProblem {
-        problem.clone()
-    }
-
-    pub(crate) fn wide_colons(text: &str) -> String {
-        text.to_owned()
-    }
-}
-
 use libfuzzer_sys::fuzz_target;
-use program::config::layers::Layers;
-use program::config::problem::{ConfigText, render};
-use program::config::{Loaded, file, show};
+use wharf_config::layers::Layers;
+use wharf_config::problem::{ConfigText, render};
+use wharf_config::{Loaded, file, show};
 
 fuzz_target!(|text: &str| {
     let folder = std::path::Path::new("/nowhere");

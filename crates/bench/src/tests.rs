@@ -1,6 +1,6 @@
 //! A small invented record, and everything that is generated from it.
 
-use std::path::Path;
+use wharf_testkit::assert_same;
 
 use super::cases::find;
 use super::report::{chart, page, terminal};
@@ -91,29 +91,13 @@ fn record() -> MeasurementRecord {
     record
 }
 
-/// Compares `text` with a file in `snapshots`. With `WHARF_BLESS=1` the file is written instead.
-fn assert_same(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(name);
-    if std::env::var_os("WHARF_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        return;
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == text,
-        "{name} is stale; read the new text below, and keep it with \
-         WHARF_BLESS=1 cargo nextest run -p wharf-bench\n\n{text}"
-    );
-}
-
 #[test]
 fn the_terminal_shows_every_case_and_unmet_targets() {
     let record = record();
     let cases = ["retr-1", "noop", "idle-500"].map(|name| find(name).unwrap());
     let tables: String = cases.iter().map(|case| terminal::case(&record, case)).collect();
     let text = [terminal::head(&record), tables, terminal::verdicts(&record)].concat();
-    assert_same("terminal.txt", &text);
+    assert_same("crates/bench/snapshots/terminal.txt", &text);
 }
 
 #[test]
@@ -121,14 +105,14 @@ fn the_page_shows_unmet_targets_before_charts() {
     let text = page::draw(&record(), &["speed", "cpu"]);
     let (losses, charts) = (text.find("falls short").unwrap(), text.find("## Charts").unwrap());
     assert!(losses < charts);
-    assert_same("page.md", &text);
+    assert_same("crates/bench/snapshots/page.md", &text);
 }
 
 #[test]
 fn the_charts_are_drawn() {
     let record = record();
-    assert_same("speed.svg", &chart::speed(&record).unwrap());
-    assert_same("cpu.svg", &chart::cpu(&record).unwrap());
+    assert_same("crates/bench/snapshots/speed.svg", &chart::speed(&record).unwrap());
+    assert_same("crates/bench/snapshots/cpu.svg", &chart::cpu(&record).unwrap());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Events, emitted after the fact.
 
+pub mod catalog;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

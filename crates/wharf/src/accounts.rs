@@ -6,15 +6,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
+use wharf_config::Config;
+use wharf_config::account_error::store_failure;
+use wharf_config::outcome::Failure;
+pub(crate) use wharf_config::store::AccountStoreKind;
 use wharf_proto::path::VPath;
 use wharf_users::admin::{AdminError, FileAdmin, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, FileUsers, Holder, UserRecord};
 use wharf_users::hasher::Hasher;
 
-use crate::config::Config;
-pub(crate) use crate::config::store::AccountStoreKind;
-use crate::outcome::{Exit, Failure};
-use crate::share::read_password_file;
+use wharf_config::password::read_password_file;
 
 /// The file of the account store, TOML or SQLite; `None` for a database server.
 pub(crate) fn file(config: &Config) -> Option<&Path> {
@@ -76,7 +77,8 @@ pub(crate) fn database(
         DatabaseAddress::Postgres(_) => password(config.accounts.password_file.0.as_deref())?,
     };
     let hasher = Arc::new(Hasher::default());
-    SqlUsers::new(address, password.as_deref(), creation, hasher).map_err(|error| failure(&error))
+    SqlUsers::new(address, password.as_deref(), creation, hasher)
+        .map_err(|error| store_failure(&error))
 }
 
 /// The password for a database server: from the configured file, else from `PGPASSWORD`, which all
@@ -89,19 +91,6 @@ fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
         }),
         None => Ok(std::env::var("PGPASSWORD").ok().filter(|password| !password.is_empty())),
     }
-}
-
-/// The failure for an unusable store, with the exit code for scripts.
-pub(crate) fn failure(error: &StoreError) -> Failure {
-    let exit = match error.kind {
-        StoreErrorKind::Forbidden => Exit::Forbidden,
-        StoreErrorKind::Unusable | StoreErrorKind::Invalid => Exit::ConfigInvalid,
-        StoreErrorKind::Missing
-        | StoreErrorKind::Unreachable
-        | StoreErrorKind::Conflict
-        | StoreErrorKind::Busy => Exit::Failed,
-    };
-    Failure { exit, hint: error.hint.clone(), ..Failure::new(error.what.clone()) }
 }
 
 /// Reads all accounts of a store page by page, with the settings inherited from groups.

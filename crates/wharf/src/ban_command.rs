@@ -10,6 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use wharf_admin::client::AdminClient;
 use wharf_admin::model;
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::table::table;
+use wharf_config::units::{parse_duration, show_duration};
 use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
 use wharf_users::file::network_fault;
 
@@ -17,11 +20,8 @@ use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
 use crate::cli::GlobalArgs;
 use crate::cli::ban::{BanArgs, BanCommand};
 use crate::cli::mistake::reason;
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
-use crate::units::{parse_duration, show_duration};
-use crate::user_command::list::table;
 
 /// Runs the command through the API of the running server, or without one on the file of bans.
 pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> {

@@ -18,10 +18,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use wharf_config::Config;
 use wharf_server::auth_throttle::{Ban, Lock, ThrottleSnapshot, UsualAddress};
 use wharf_users::file::{LockWait, Stamp, lock, replace, replace_stamped, stamp, stamp_of};
 
-use crate::config::Config;
 use crate::os::private_folder;
 
 /// Name of the file in the state folder.

@@ -7,11 +7,11 @@ mod target;
 
 use std::sync::Arc;
 
+use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_load::RunProgress;
 
 use crate::cli::bench::BenchArgs;
 use crate::os::Signals;
-use crate::outcome::{Exit, Failure, print, print_error};
 use suite::Suite;
 
 /// Measures the server and prints the results.

@@ -15,11 +15,11 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
+use wharf_config::outcome::{Exit, Failure, plain};
 use wharf_core::trusted_file;
 
 pub(crate) use self::parsed::{ParsedCertificate, PublicKey, covers};
 use crate::os::{Access, TrustedPath, mode_if_open, private_folder, sync_folder};
-use crate::outcome::{Exit, Failure, plain};
 
 /// A certificate chain and its key, read but not yet checked against each other.
 #[derive(Debug)]

@@ -19,17 +19,17 @@ use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
 use wharf_admin::model::Status;
+use wharf_config::chinese;
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::problem::Severity;
+use wharf_config::{Config, Loaded};
 
 use self::page::CheckPage;
 use crate::accounts::{FolderUse, file};
-use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::cli::check::{CheckArgs, CheckSubject};
 use crate::cli::running_server::SocketArgs;
-use crate::config::problem::Severity;
-use crate::config::{Config, Loaded};
 use crate::logins;
-use crate::outcome::{Exit, Failure};
 use crate::running_server::{client, run_request};
 use crate::sandbox::identity::SystemUser;
 use crate::sandbox::permissions;

@@ -3,6 +3,7 @@
 pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod colour;
 pub(crate) mod elsewhere;
 #[cfg(test)]
 mod examples;
@@ -28,16 +29,16 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use ipnet::IpNet;
+use wharf_config::outcome::HINT;
+use wharf_config::units::parse_duration;
 use wharf_users::nearest::nearest;
 
-use crate::outcome::Colour;
-use crate::units::parse_duration;
 use ban::BanArgs;
 use bench::BenchArgs;
 use check::CheckArgs;
+use colour::Colour;
 use group::GroupCommand;
 use import::ImportCommand;
-use mistake::HINT;
 use serve::ServeArgs;
 use service::ServiceCommand;
 use user::UserCommand;

@@ -2,16 +2,17 @@
 
 use std::io;
 
+use wharf_config::file::read;
+use wharf_config::hint::with_config;
+use wharf_config::migration;
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::problem::{ConfigProblem, ConfigText, render};
+use wharf_config::show::{default_file, in_force, in_force_json};
+use wharf_config::standard_paths;
+use wharf_import::write::replace;
+
 use crate::cli::{ConfigCommand, GlobalArgs};
-use crate::config::file::read;
-use crate::config::migration;
-use crate::config::problem::{ConfigProblem, ConfigText, render};
-use crate::config::show::{default_file, in_force, in_force_json};
-use crate::hint::with_config;
-use crate::import::write::replace;
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
-use crate::standard_paths;
 
 /// Prints the default file, the effective values, or the path of the file; or migrates the file.
 pub(crate) fn config(global: &GlobalArgs, what: &ConfigCommand) -> Result<Exit, Failure> {

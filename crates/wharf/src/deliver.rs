@@ -10,19 +10,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wharf_config::choice::OnFailure;
+use wharf_config::outcome::{Exit, Failure, plain};
+use wharf_config::{Config, keys};
+use wharf_core::event::catalog::kind;
 use wharf_core::event::{ClientInfo, Event, Events};
 use wharf_core::trusted_file;
 use wharf_events::check::{self, Checker, UncheckedUpload};
 use wharf_events::programs::{self, Program, ProgramLimits, Programs, WorkerProcess};
 use wharf_events::webhook::{self, Webhook};
 
-use crate::config::choice::OnFailure;
-use crate::config::{Config, keys};
 use crate::log::Log;
-use crate::log::catalog::kind;
 use crate::log::record::LogRecord;
 use crate::os::Signals;
-use crate::outcome::{Exit, Failure, plain};
 use message::MessageFactory;
 
 mod message;
@@ -132,7 +132,7 @@ impl PreparedDelivery {
         if self.programs.is_empty() {
             return Ok(HookWorker(None));
         }
-        let started = crate::standard_paths::own_program().and_then(|own| {
+        let started = wharf_config::standard_paths::own_program().and_then(|own| {
             let mut command = std::process::Command::new(own);
             command.arg(WORKER_COMMAND).env_clear().current_dir("/");
             WorkerProcess::start(&mut command, self.programs.clone())
@@ -427,13 +427,13 @@ fn usize_of(number: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use wharf_config::Loaded;
+    use wharf_config::gather::Inputs;
+    use wharf_config::hook::ProgramLine;
     use wharf_core::event::{Direction, Transferred};
     use wharf_proto::path::VPath;
 
     use super::*;
-    use crate::config::Loaded;
-    use crate::config::gather::Inputs;
-    use crate::config::hook::ProgramLine;
 
     #[test]
     fn each_outcome_of_a_transfer_starts_its_own_hook_only() {

@@ -2,11 +2,11 @@
 
 use std::io::IsTerminal;
 
+use wharf_config::outcome::{Exit, Failure, print};
+use wharf_config::password::{ask_password, read_password_file};
 use wharf_users::password::hash_new;
 
 use crate::cli::HashArgs;
-use crate::outcome::{Exit, Failure, print};
-use crate::share::{ask_password, read_password_file};
 
 /// Prints the hash of a password.
 pub(crate) fn hash(options: &HashArgs) -> Result<Exit, Failure> {

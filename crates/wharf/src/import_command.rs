@@ -4,24 +4,26 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::account_error::{AccountError, is_missing};
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::standard_paths::CONFIG_NAME;
+use wharf_import::facts;
+use wharf_import::model::{ImportResult, ImportedAccount, ImportedPassword};
+use wharf_import::render::{config_file as render_config, preview, report};
+use wharf_import::resolve::{load as load_found, resolve};
+use wharf_import::write::{ImportPlan, ImportedAccountChange, exists, write};
+use wharf_import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use wharf_users::admin::{FileAdmin, UserAdmin};
 use wharf_users::file::{Setting, StoredHash};
 
 use crate::accounts::{admin, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::import::{ImportArgs, ImportCommand, OnConflict};
-use crate::config::Config;
 use crate::hash_command::hashed;
-use crate::import::facts;
-use crate::import::model::{ImportResult, ImportedAccount, ImportedPassword};
-use crate::import::render::{config_file as render_config, preview, report};
-use crate::import::resolve::{load as load_found, resolve};
-use crate::import::write::{ImportPlan, ImportedAccountChange, exists, write};
-use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
-use crate::standard_paths::CONFIG_NAME;
-use crate::user_command::{UserCommandError, is_missing, waits};
+use crate::user_command::waits;
+use crate::wire::check_certificate;
 
 /// Number of passwords from which a progress message is printed before hashing.
 const HASHES_QUIET_MAX: usize = 40;
@@ -32,7 +34,7 @@ pub(crate) fn import(global: &GlobalArgs, what: &ImportCommand) -> Result<Exit, 
     let is_coloured = global.color.is_on();
     let mut found = read(what)?;
     let target = ImportTarget::of(global, &found, how)?;
-    resolve(&mut found, &target.folder);
+    resolve(&mut found, &target.folder, &|config| check_certificate(config).map(drop));
     let mut changes = target.changes(&mut found, how, is_coloured)?;
     let text = target.writes_config.then(|| render_config(&found, &source(what)));
     let config = text.as_deref().map(|text| (target.config.as_path(), text));
@@ -51,7 +53,7 @@ pub(crate) fn import(global: &GlobalArgs, what: &ImportCommand) -> Result<Exit, 
     hash(&found.accounts, &mut changes)?;
     let plan =
         ImportPlan { config, has_force: how.force, users: &*target.users, changes: &changes };
-    let old = write(&plan).map_err(|error| error.into_failure(is_coloured))?;
+    let old = waits(write(&plan))?.map_err(|error| error.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
     print_result(&plan, old.as_deref());
     Ok(Exit::Done)
@@ -129,7 +131,7 @@ impl ImportTarget {
         let known: BTreeSet<String> = match waits(all_records(&*self.users))? {
             Ok(records) => records.into_iter().map(|record| record.name).collect(),
             Err(error) if is_missing(&error) => BTreeSet::new(),
-            Err(error) => return Err(UserCommandError::from(error).into_failure(is_coloured)),
+            Err(error) => return Err(AccountError::from(error).into_failure(is_coloured)),
         };
         let accounts = std::mem::take(&mut found.accounts);
         let mut changes = Vec::new();

@@ -7,7 +7,6 @@
 //! synchronously. [`tail`] keeps the last lines in memory.
 
 pub(crate) mod audit;
-pub(crate) mod catalog;
 pub(crate) mod flushing;
 #[cfg(test)]
 mod forgery_tests;
@@ -27,9 +26,9 @@ pub(crate) mod xferlog;
 use std::cell::RefCell;
 use std::sync::{PoisonError, RwLock};
 
+use wharf_config::outcome::Failure;
 use wharf_core::event::{ClientInfo, Event, Events};
 
-use crate::outcome::Failure;
 use audit::{Audit, WriteOutcome, is_audited};
 use line::LineFormat;
 use record::{Level, LogRecord};

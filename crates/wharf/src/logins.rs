@@ -19,12 +19,12 @@ use wharf_login::outage::{OutageEvent, Outages};
 use wharf_login::source::{AuthBackend, AuthOutcome, AuthUnavailable, SourceOpenError};
 use wharf_login::template::AccountTemplate;
 
-use crate::config::Config;
-use crate::config::login_sources::LoginSource;
 use crate::log::record::{Level, LogRecord};
-use crate::outcome::{Exit, Failure};
 use crate::sandbox::reach::{AccessPolicy, PathAccess};
 
+use wharf_config::Config;
+use wharf_config::login_sources::LoginSource;
+use wharf_config::outcome::{Exit, Failure};
 pub(crate) use wharf_login::pam::helper;
 
 /// The DNS port for TCP, for answers that are too long for a datagram.

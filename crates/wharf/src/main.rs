@@ -1,7 +1,7 @@
 //! The program `wharf`: shares a folder with one command, or serves accounts permanently.
 //!
 //! To follow the start of the program, read [`cli`] (what was typed), [`setup`] (which layers of
-//! configuration), [`config`] (what they mean), then [`wire`] (how they become the engine's
+//! configuration), [`wharf_config`] (what they mean), then [`wire`] (how they become the engine's
 //! settings) and [`serve_command`].
 
 mod accounts;
@@ -10,21 +10,15 @@ mod ban_file;
 mod bench_command;
 mod certificate;
 mod check_command;
-mod chinese;
 mod cli;
-mod config;
 mod config_command;
 mod deliver;
 mod hash_command;
-mod hint;
-mod import;
 mod import_command;
-mod io_error_text;
 mod log;
 mod logins;
 mod man_command;
 mod os;
-mod outcome;
 mod panel;
 mod remote_server;
 mod running_server;
@@ -33,11 +27,7 @@ mod serve_command;
 mod service_command;
 mod setup;
 mod share;
-#[cfg(test)]
-mod snapshot;
-mod standard_paths;
 mod top_command;
-mod units;
 mod user_command;
 mod why_command;
 mod wire;
@@ -45,8 +35,12 @@ mod words;
 
 use std::process::ExitCode;
 
+use wharf_config::hint;
+use wharf_config::outcome::{self, Exit, Failure};
+
 use cli::{Cli, CliCommand};
-use outcome::{Colour, Exit, Failure};
+
+use cli::colour::Colour;
 
 fn main() -> ExitCode {
     let held = os::hold_signals();

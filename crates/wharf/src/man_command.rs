@@ -4,9 +4,9 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use wharf_config::outcome::{Exit, Failure, print, print_error};
 
 use crate::cli::Cli;
-use crate::outcome::{Exit, Failure, print, print_error};
 
 /// Prints a shell completion script.
 pub(crate) fn completions(shell: Shell) -> Result<Exit, Failure> {

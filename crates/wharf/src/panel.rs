@@ -8,12 +8,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wharf_config::choice::TlsRequire;
+use wharf_config::units::{show_duration, show_rate};
 use wharf_core::account::Rate;
 use wharf_server::settings::ListenTls;
 
-use crate::config::choice::TlsRequire;
 use crate::share::{Share, ShareAccess};
-use crate::units::{show_duration, show_rate};
 use layout::Layout;
 use words::Words;
 
@@ -295,10 +295,11 @@ fn short_fingerprint(fingerprint: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wharf_config::choice::AnonymousPermissions;
+    use wharf_config::table::text_width;
     use wharf_core::permission::Permissions;
 
     use super::*;
-    use crate::config::choice::AnonymousPermissions;
     use crate::share::Password;
 
     fn panel(content: ServedContent) -> Panel {
@@ -373,7 +374,7 @@ mod tests {
             },
         ];
         let page: String = pages.iter().map(|panel| panel.text(100)).collect();
-        crate::snapshot::assert_same("crates/wharf/snapshots/panel.txt", &page);
+        wharf_testkit::assert_same("crates/wharf/snapshots/panel.txt", &page);
     }
 
     /// Panels with long names, many addresses and everything that can be shown at once.
@@ -417,7 +418,7 @@ mod tests {
             for width in 40..=120 {
                 let text = panel.text(width);
                 for line in text.lines() {
-                    assert!(words::columns(line) <= width, "{width}: {line}\n{text}");
+                    assert!(text_width(line) <= width, "{width}: {line}\n{text}");
                 }
                 assert_eq!(words_of(&text), whole, "{width}");
             }
@@ -434,7 +435,7 @@ mod tests {
                 page.push_str(&panel.text(width));
             }
         }
-        crate::snapshot::assert_same("crates/wharf/snapshots/panel-narrow.txt", &page);
+        wharf_testkit::assert_same("crates/wharf/snapshots/panel-narrow.txt", &page);
     }
 
     #[test]
@@ -445,7 +446,7 @@ mod tests {
             let expected = if is_chinese { &words::CHINESE } else { &words::ENGLISH };
             assert!(std::ptr::eq(Words::of_locale(locale), expected), "{locale}");
         }
-        assert_eq!(words::columns("密码 a"), 6);
+        assert_eq!(text_width("密码 a"), 6);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::outcome::Failure;
+use wharf_config::outcome::Failure;
 
 /// Parses `HOST`, `HOST:PORT` or `[IPv6]:PORT`; `usual` is the default port.
 ///
@@ -111,8 +111,9 @@ pub(crate) fn system_roots() -> Result<RootCertStore, Failure> {
 mod tests {
     use std::net::TcpListener;
 
+    use wharf_config::outcome::Exit;
+
     use super::*;
-    use crate::outcome::Exit;
 
     #[test]
     fn the_first_address_that_answers_is_used() {

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{EmptyResponse, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::standard_paths;
 
 use crate::cli::{GlobalArgs, running_server};
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, note};
-use crate::standard_paths;
 
 /// `wharf status`.
 pub(crate) fn status(
@@ -215,7 +215,7 @@ fn configured(global: &GlobalArgs) -> Option<PathBuf> {
     if let Some(missing) = file.as_ref().filter(|file| matches!(file.try_exists(), Ok(false))) {
         note(&format!("configuration file not found: {}", missing.display()));
     }
-    let loaded = crate::config::Loaded::load(&inputs(global, file, Vec::new()));
+    let loaded = wharf_config::Loaded::load(&inputs(global, file, Vec::new()));
     loaded.config.control.socket.0
 }
 

@@ -22,8 +22,9 @@ mod spool;
 #[cfg_attr(not(target_os = "linux"), path = "sandbox/system_other.rs")]
 pub(crate) mod system;
 
-use crate::config::choice::Sandbox;
-use crate::outcome::Failure;
+use wharf_config::choice::Sandbox;
+use wharf_config::outcome::Failure;
+
 use reach::AccessPolicy;
 
 /// The status of one part of the sandbox.

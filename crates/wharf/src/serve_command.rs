@@ -26,14 +26,15 @@ mod workers;
 
 use std::path::{Path, PathBuf};
 
-use crate::chinese;
+use wharf_config::Loaded;
+use wharf_config::chinese;
+use wharf_config::gather::{Flag, Inputs};
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::raw::Raw;
+
 use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
-use crate::config::Loaded;
-use crate::config::gather::{Flag, Inputs};
-use crate::config::raw::Raw;
 use crate::os::{is_successor, only_root_changes};
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, flags_as_file, inputs, load};
 use crate::share::{Share, ShareAccess, confirm_open_share, user_name};
 

@@ -20,21 +20,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::choice::TlsMode;
+use wharf_config::keys::Listen;
+use wharf_config::outcome::{Exit, Failure, print};
+use wharf_config::standard_paths;
+use wharf_config::value::ListenPort;
 
 use crate::accounts;
 use crate::accounts::FolderUse;
 use crate::cli::GlobalArgs;
 use crate::cli::service::{RunAs, ServiceCommand, ServiceFileKind};
-use crate::config::Config;
-use crate::config::choice::TlsMode;
-use crate::config::keys::Listen;
-use crate::config::value::ListenPort;
 use crate::logins;
 use crate::os::{be_starter, be_successor};
-use crate::outcome::{Exit, Failure, print};
 use crate::sandbox::reach::written;
 use crate::setup::{config_file, inputs, load};
-use crate::standard_paths;
 use crate::wire;
 
 /// Runs the command.

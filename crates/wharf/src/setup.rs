@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use crate::chinese;
+use wharf_config::chinese;
+use wharf_config::gather::{Flag, Inputs};
+use wharf_config::keys::{ConfigKey, key_at};
+use wharf_config::outcome::{Exit, Failure, print_error};
+use wharf_config::problem::{count, render};
+use wharf_config::raw::{Raw, quoted};
+use wharf_config::show::value_text;
+use wharf_config::standard_paths;
+use wharf_config::value::{AutoPath, ConfigValue, FilePath, OptionalPath};
+use wharf_config::{Loaded, layers::Layers};
+
 use crate::cli::GlobalArgs;
-use crate::config::gather::{Flag, Inputs};
-use crate::config::keys::{ConfigKey, key_at};
-use crate::config::problem::{count, render};
-use crate::config::raw::{Raw, quoted};
-use crate::config::show::value_text;
-use crate::config::value::{AutoPath, ConfigValue, FilePath, OptionalPath};
-use crate::config::{Loaded, layers::Layers};
-use crate::outcome::{Exit, Failure, print_error};
-use crate::standard_paths;
 
 /// The configuration file in use, if any: that of the option or variable, else the first found.
 pub(crate) fn config_file(global: &GlobalArgs) -> Option<PathBuf> {

@@ -4,17 +4,19 @@ use std::fmt;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use wharf_config::account_error::NAME_HINT;
+use wharf_config::chinese;
+use wharf_config::choice::AnonymousPermissions;
+use wharf_config::gather::Flag;
+use wharf_config::outcome::{Failure, print_error};
+use wharf_config::password::{check_password, read_password_file};
+use wharf_config::raw::Raw;
 use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
 
-use crate::chinese;
 use crate::cli;
 use crate::cli::serve::{ServeArgs, path_text};
-use crate::config::choice::AnonymousPermissions;
-use crate::config::gather::Flag;
-use crate::config::raw::Raw;
 use crate::os::real_folder;
-use crate::outcome::{Failure, print_error};
 use crate::words::fresh_password;
 
 /// A quick share.
@@ -57,8 +59,6 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Maximum length of a password, the same as of the argument of PASS.
-const PASSWORD_BYTES_MAX: usize = 1024;
 /// Default name of the account.
 pub(crate) const USER: &str = "wharf";
 
@@ -109,10 +109,6 @@ pub(crate) fn user_name(options: &ServeArgs) -> Result<String, Failure> {
     }
 }
 
-/// What a valid name of an account is.
-pub(crate) const NAME_HINT: &str =
-    "names have up to 64 bytes, without / \\ : and control characters, such as anna or scanner-2";
-
 fn anonymous_permission_set(options: &ServeArgs) -> AnonymousPermissions {
     match (options.dropbox, options.write) {
         (true, _) => AnonymousPermissions::Dropbox,
@@ -161,77 +157,6 @@ pub(crate) fn fresh() -> Result<Password, Failure> {
     let text = fresh_password()
         .map_err(|error| Failure::new(format!("cannot generate a password: {error}")))?;
     Ok(Password { text, is_fresh: true })
-}
-
-/// The first line of a file. `-` is standard input, with a prompt on a terminal.
-pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
-    let is_input = path == Path::new("-");
-    if is_input && std::io::stdin().is_terminal() {
-        return ask_password("Password: ");
-    }
-    let shown =
-        if is_input { "standard input".into() } else { format!("the file {}", path.display()) };
-    let failed = |error: &std::io::Error| {
-        let failure = Failure::io(format!("cannot read the password from {shown}"), error);
-        match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                failure.hint("create the file, with the password in its first line")
-            }
-            std::io::ErrorKind::IsADirectory => {
-                failure.hint("name a file with the password in its first line")
-            }
-            _ => failure,
-        }
-    };
-    let source: Box<dyn Read> = if is_input {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(wharf_core::trusted_file::open(path).map_err(|error| failed(&error))?)
-    };
-    let limit = u64::try_from(PASSWORD_BYTES_MAX + 2).unwrap_or(u64::MAX);
-    let mut line = String::new();
-    std::io::BufReader::new(source.take(limit))
-        .read_line(&mut line)
-        .map_err(|error| failed(&error))?;
-    let text = line.trim_end_matches(['\r', '\n']).to_owned();
-    if text.is_empty() {
-        return Err(Failure::new(format!(
-            "cannot read the password from {shown}: the first line is empty"
-        ))
-        .hint("write the password into the first line"));
-    }
-    check_password(&text)?;
-    Ok(text)
-}
-
-/// Prompts without echo.
-pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
-    let text = rpassword::prompt_password(question).map_err(|error| {
-        Failure::io("cannot read the password from the terminal", &error)
-            .hint("without a terminal, use --password-file")
-    })?;
-    check_password(&text)?;
-    Ok(text)
-}
-
-/// Rejects passwords that clients cannot send.
-pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
-    if text.is_empty() {
-        return Err(Failure::usage("invalid password: it is empty")
-            .hint("for a share without password use -A; without -P, a password is generated"));
-    }
-    if text.len() > PASSWORD_BYTES_MAX {
-        return Err(Failure::usage(format!(
-            "invalid password: it is longer than {PASSWORD_BYTES_MAX} bytes"
-        )));
-    }
-    if text.contains(['\0', '\r', '\n']) {
-        return Err(Failure::usage(
-            "invalid password: it contains a line break or a NUL character",
-        )
-        .hint("FTP cannot transmit these characters"));
-    }
-    Ok(())
 }
 
 /// Asks for confirmation before anonymous users get write access, unless `--yes` is given.

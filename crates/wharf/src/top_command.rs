@@ -14,9 +14,9 @@ use std::time::Duration;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use wharf_admin::client::AdminClient;
 use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
+use wharf_config::outcome::{Exit, Failure, print};
 
 use crate::cli::{GlobalArgs, running_server};
-use crate::outcome::{Exit, Failure, print};
 use crate::running_server::sessions::{SessionFilter, table};
 use crate::running_server::{client, log_of_session, run_request};
 use state::{ActionResult, KeyAction, TopState};

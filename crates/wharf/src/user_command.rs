@@ -14,20 +14,20 @@ use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{EditError, Setting, StoreChange, StoredHash, UserRecord, UsersFileError};
-use wharf_users::nearest::nearest;
+use wharf_config::Loaded;
+use wharf_config::account_error::{AccountError, is_missing, no_such_user};
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::password::read_password_file;
+use wharf_users::admin::{AdminError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{EditError, Setting, StoreChange, StoredHash, UserRecord};
 use wharf_users::password::looks_like_hash;
 
 use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
-use crate::config::Loaded;
-use crate::config::problem::{ConfigProblem, ConfigText, ProblemLocation, render};
 use crate::hash_command::{ask_twice, hashed};
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
-use crate::share::{confirm, fresh, read_password_file};
+use crate::share::{confirm, fresh};
 
 pub(crate) use self::group::group;
 
@@ -54,7 +54,7 @@ pub(crate) fn user(global: &GlobalArgs, what: &UserCommand) -> Result<Exit, Fail
             _ => Vec::new(),
         })
     })?;
-    let folders = done.map_err(|error: UserCommandError| error.into_failure(is_coloured))?;
+    let folders = done.map_err(|error: AccountError| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
     if !has_config && matches!(what, UserCommand::Add { .. }) {
         print_error(
@@ -89,7 +89,7 @@ async fn act(
     store: &dyn UserAdmin,
     loaded: &Loaded,
     what: &UserCommand,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     match what {
         UserCommand::List { pattern, disabled, expired, json } => {
             let pattern = pattern.as_deref();
@@ -109,142 +109,12 @@ async fn act(
     }
 }
 
-/// Why a command failed.
-#[derive(Debug)]
-pub(crate) enum UserCommandError {
-    /// An error of the file, or of the change.
-    File(EditError),
-    /// An error of the database.
-    Store(StoreError),
-    /// Everything else.
-    Other(Failure),
-}
-
-impl From<EditError> for UserCommandError {
-    fn from(error: EditError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<UsersFileError> for UserCommandError {
-    fn from(error: UsersFileError) -> Self {
-        Self::File(EditError::Open(error))
-    }
-}
-
-impl From<StoreError> for UserCommandError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<AdminError> for UserCommandError {
-    fn from(error: AdminError) -> Self {
-        match error {
-            AdminError::Edit(error) => Self::File(error),
-            AdminError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<Failure> for UserCommandError {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
-    }
-}
-
-impl UserCommandError {
-    /// The message, hint and exit code.
-    pub(crate) fn into_failure(self, is_coloured: bool) -> Failure {
-        let error = match self {
-            Self::Other(failure) => return failure,
-            Self::Store(error) => return accounts::failure(&error),
-            Self::File(error) => error,
-        };
-        let reported = Failure::new(error.to_string());
-        match error {
-            EditError::NoSuchUser(_) => {
-                Failure { exit: Exit::NotFound, ..reported }.hint("list accounts:  wharf user list")
-            }
-            EditError::NoSuchGroup(_) => {
-                Failure { exit: Exit::NotFound, ..reported }.hint("list groups:  wharf group list")
-            }
-            EditError::GroupExists(name) => {
-                reported.hint(format!("change it:  wharf group edit {name}"))
-            }
-            EditError::UserExists(name) => {
-                reported.hint(format!("change it:  wharf user edit {name}"))
-            }
-            EditError::BadName(..) => {
-                Failure { exit: Exit::Usage, ..reported.hint(crate::share::NAME_HINT) }
-            }
-            EditError::Open(error) => open_failure(&error, is_coloured),
-            EditError::Write { path, source } => {
-                Failure::io(format!("cannot write {}", path.display()), &source)
-            }
-            EditError::Unusable(problems) => {
-                let shown = problems.problems.iter().map(|problem| &*problem.message);
-                let shown: Vec<_> = shown.collect();
-                let message = format!("cannot save the change: {}", shown.join("; "));
-                let hint = problems.problems.first().and_then(|problem| problem.hint.clone());
-                Failure { exit: Exit::ConfigInvalid, hint, ..Failure::new(message) }
-            }
-            _ => reported,
-        }
-    }
-}
-
-/// The error of an invalid accounts file, with all problems.
-pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure {
-    match error {
-        UsersFileError::Problems(found) => {
-            let source = ConfigText { path: found.path.clone(), text: found.source.clone() };
-            let problems: Vec<_> = found
-                .problems
-                .iter()
-                .map(|problem| {
-                    let title = if problem.key.is_empty() {
-                        problem.message.clone()
-                    } else {
-                        format!("`{}`: {}", problem.key, problem.message)
-                    };
-                    let place = ProblemLocation::File(problem.span.clone());
-                    ConfigProblem {
-                        hint: problem.hint.clone(),
-                        ..ConfigProblem::error(title, place)
-                    }
-                })
-                .collect();
-            print_error(&render(&problems, Some(&source), is_coloured));
-            let title = format!("invalid accounts in {}", found.path.display());
-            Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
-        }
-        UsersFileError::Missing { path } => {
-            Failure::new(format!("cannot read {}: no such file", path.display()))
-                .hint("add the first account:  wharf user add NAME --home DIR")
-        }
-        UsersFileError::TooOpen { path, mode } => Failure {
-            exit: Exit::ConfigInvalid,
-            ..Failure::new(format!(
-                "{} contains password hashes and is accessible to other users (mode \
-                 {mode:04o})",
-                path.display()
-            ))
-            .hint(format!("chmod 600 '{}'", path.display()))
-        },
-        UsersFileError::Unreadable { path, source } => {
-            Failure::io(format!("cannot read {}", path.display()), source)
-        }
-        other => Failure { exit: Exit::ConfigInvalid, ..Failure::new(other.to_string()) },
-    }
-}
-
 async fn add(
     store: &dyn UserAdmin,
     name: &str,
     facts: &AccountArgs,
     password: &PasswordArgs,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
         Failure::usage(format!("missing option: --home for account `{name}`"))
             .hint(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
@@ -271,20 +141,11 @@ async fn add(
 }
 
 /// The account, if it exists. A store that does not exist yet is empty.
-async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, UserCommandError> {
+async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, AccountError> {
     match store.find(name).await {
         Ok(record) => Ok(record),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether the store does not exist yet.
-pub(crate) fn is_missing(error: &AdminError) -> bool {
-    match error {
-        AdminError::Edit(EditError::Open(UsersFileError::Missing { .. })) => true,
-        AdminError::Store(error) => error.kind == StoreErrorKind::Missing,
-        AdminError::Edit(_) => false,
     }
 }
 
@@ -293,7 +154,7 @@ async fn edit(
     name: &str,
     facts: &AccountArgs,
     password: &PasswordArgs,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     let mut change = facts::SettingChanges::of(facts)?;
     existing(store, &[name.to_owned()]).await?;
     group::home_of(store, name, facts).await?;
@@ -332,7 +193,7 @@ async fn set_password(
     store: &dyn UserAdmin,
     name: &str,
     password: &PasswordArgs,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
     store.set_password(name, hash).await?;
@@ -344,7 +205,7 @@ async fn set_enabled(
     store: &dyn UserAdmin,
     names: &[String],
     is_enabled: bool,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     existing(store, names).await?;
     let change =
         |name: &String| StoreChange::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
@@ -358,7 +219,7 @@ async fn delete(
     store: &dyn UserAdmin,
     names: &[String],
     has_yes: bool,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     existing(store, names).await?;
     let list = names.join(", ");
     if !has_yes {
@@ -379,7 +240,7 @@ async fn delete(
 }
 
 /// Rejects names of accounts that do not exist, with a suggestion.
-async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), UserCommandError> {
+async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), AccountError> {
     for name in names {
         match store.find(name).await {
             Ok(Some(_)) => {}
@@ -392,20 +253,9 @@ async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), UserCom
     Ok(())
 }
 
-async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, UserCommandError> {
+async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, AccountError> {
     let records = accounts::all_records(store).await?;
     Ok(no_such_user(records.iter().map(|record| record.name.as_str()), name))
-}
-
-/// The error for an unknown account, with a similar name as a suggestion.
-pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
-    let shown = name.escape_debug();
-    let failure =
-        Failure { exit: Exit::NotFound, ..Failure::new(format!("unknown account `{shown}`")) };
-    match nearest(name, known) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint("list accounts:  wharf user list"),
-    }
 }
 
 impl PasswordArgs {
@@ -435,7 +285,7 @@ fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Fai
 }
 
 /// Prints only a generated password to standard output, for scripts.
-fn print_fresh(fresh: Option<String>) -> Result<(), UserCommandError> {
+fn print_fresh(fresh: Option<String>) -> Result<(), AccountError> {
     match fresh {
         Some(password) => Ok(print(&format!("{password}\n"))?),
         None => Ok(()),

@@ -15,17 +15,17 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use wharf_accounts_sql::Creation;
+use wharf_config::chinese;
+use wharf_config::layers::Layers;
+use wharf_config::outcome::{Exit, Failure, print};
+use wharf_config::show::origin_of;
+use wharf_config::{Config, Loaded};
 use wharf_proto::path::VPath;
 
 use crate::accounts::file;
-use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::cli::why::WhyArgs;
-use crate::config::layers::Layers;
-use crate::config::show::origin_of;
-use crate::config::{Config, Loaded};
 use crate::logins::templated_homes;
-use crate::outcome::{Exit, Failure, print};
 use crate::running_server::client;
 use crate::sandbox::identity::{SystemUser, current_name};
 use crate::setup::{config_file, inputs, load};

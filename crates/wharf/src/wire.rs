@@ -6,6 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::sync::{Arc, OnceLock};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use wharf_config::choice::{
+    Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
+    TlsVersion,
+};
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::standard_paths;
+use wharf_config::value::{LegacyEncoding, ListenPort, PublicAddress};
+use wharf_config::{Config, choice, keys, value};
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind};
@@ -18,16 +26,8 @@ use wharf_storage::{
 };
 
 use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_signed};
-use crate::config::choice::{
-    Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
-    TlsVersion,
-};
-use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
-use crate::config::{Config, choice, keys, value};
-use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::sandbox::reach::AccessPolicy;
-use crate::standard_paths;
 
 pub(crate) use accounts::{
     Accounts, accounts, anonymous_account, anonymous_home, anonymous_permission_set, homes, shared,
@@ -375,13 +375,13 @@ pub(crate) fn stores(
 
 #[cfg(test)]
 mod tests {
+    use wharf_config::Loaded;
+    use wharf_config::choice::AnonymousPermissions;
+    use wharf_config::gather::Inputs;
     use wharf_core::permission::Permissions;
 
     use super::accounts::for_many;
     use super::*;
-    use crate::config::Loaded;
-    use crate::config::choice::AnonymousPermissions;
-    use crate::config::gather::Inputs;
 
     #[test]
     fn without_configuration_the_engine_defaults_apply() {

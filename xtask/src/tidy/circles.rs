@@ -13,10 +13,7 @@ use super::{Finding, Rule};
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("crates/server", "command::info", "command::site"),
     ("crates/server", "tls::fault", "tls::hello"),
-    ("crates/wharf", "chinese", "config"),
-    ("crates/wharf", "cli", "import"),
     ("crates/wharf", "logins", "sandbox"),
-    ("crates/wharf", "user_command", "import"),
 ];
 
 /// Where the exceptions are.

@@ -6,8 +6,9 @@ use super::{Finding, Rule};
 /// For each crate: its folder, the workspace crates that it may use, and those that its tests may
 /// use too; all without `wharf-`.
 const ARROWS: &[(&str, &str, &str)] = &[
+    ("crates/testkit", "", ""),
     ("crates/proto", "", ""),
-    ("crates/core", "proto", ""),
+    ("crates/core", "proto", "testkit"),
     ("crates/server", "proto core", "storage users sim"),
     ("crates/storage", "proto core", ""),
     ("crates/users", "proto core", ""),
@@ -15,15 +16,21 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("crates/events", "proto core", "storage"),
     ("crates/accounts-sql", "core users", "proto"),
     ("crates/admin", "proto core server", "storage users"),
+    ("crates/config", "proto core server users login accounts-sql", "testkit"),
+    ("crates/import", "proto core config users", ""),
     ("crates/load", "proto", "core server storage users"),
-    ("crates/wharf", "proto core server storage users login accounts-sql load admin events", "sim"),
+    (
+        "crates/wharf",
+        "proto core config import server storage users login accounts-sql load admin events",
+        "sim testkit",
+    ),
     ("crates/sim", "proto core server storage load", ""),
-    ("crates/bench", "load", ""),
+    ("crates/bench", "load", "testkit"),
     ("crates/prove", "proto load", ""),
     // Another server, in its own workspace.
     ("crates/bench/libunftp", "", ""),
     ("xtask", "", ""),
-    ("fuzz", "proto core server users login accounts-sql sim", ""),
+    ("fuzz", "proto core config server users sim", ""),
 ];
 
 /// Libraries that a crate must not depend on.

@@ -10,8 +10,8 @@ use crate::vocabulary::{ENTRIES, NAME_ENTRIES, PERSONS, RejectedPhrase};
 
 /// Files whose subject is rejected words: the lists, the rules with their tests, and old names.
 const LISTS: &[&str] = &[
-    "crates/wharf/src/config/renamed.rs",
-    "crates/wharf/src/config/migration.rs",
+    "crates/config/src/renamed.rs",
+    "crates/config/src/migration.rs",
     "xtask/src/tidy/language.rs",
     "xtask/src/tidy/names.rs",
     "xtask/src/tidy/prose.rs",
@@ -305,7 +305,7 @@ mod tests {
         let files = [
             ("crates/core/src/a.rs", source),
             ("docs/guide/a.md", "told"),
-            ("crates/wharf/src/config/renamed.rs", "f(\"doctor\");"),
+            ("crates/config/src/renamed.rs", "f(\"doctor\");"),
         ];
         assert!(found(check, &files).is_empty(), "{:?}", found(check, &files));
         assert_eq!(found(check, &[("crates/core/src/a.rs", "fn who_is_it() {}")]).len(), 1);

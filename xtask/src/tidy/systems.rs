@@ -11,7 +11,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crates/server/src/", &["net.rs", "net/"]),
     ("crates/users/src/", &["os.rs"]),
     ("crates/admin/src/", &["listener.rs", "listener/"]),
-    ("crates/wharf/src/", &["os.rs", "standard_paths.rs", "os/", "standard_paths/"]),
+    ("crates/config/src/", &["standard_paths.rs", "standard_paths/"]),
+    ("crates/wharf/src/", &["os.rs", "os/"]),
 ];
 
 const SUFFIXES: &[&str] = &["_unix", "_windows", "_linux", "_other"];
@@ -64,7 +65,8 @@ fn chooses_a_module(text: &str) -> bool {
         let Some((_, behind)) = attribute.split_once(']') else { return false };
         rest = behind.trim_start();
     }
-    let module = rest.strip_prefix("pub(crate) ").unwrap_or(rest);
+    let module = ["pub(crate) ", "pub "].iter().find_map(|public| rest.strip_prefix(public));
+    let module = module.unwrap_or(rest);
     let name = module.strip_prefix("mod ").unwrap_or_default();
     name.split_once(';')
         .is_some_and(|(name, _)| name.chars().all(|c| c == '_' || c.is_alphanumeric()))
@@ -122,7 +124,7 @@ mod tests {
             "crates/storage/src/disk/os_unix.rs",
             "crates/server/src/net.rs",
             "crates/server/src/pump_linux.rs",
-            "crates/wharf/src/standard_paths.rs",
+            "crates/config/src/standard_paths.rs",
             "crates/wharf/tests/kill.rs",
         ] {
             assert!(found(check, &[(path, text)]).is_empty(), "{path}");

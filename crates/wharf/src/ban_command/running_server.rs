@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
+use wharf_config::outcome::{Exit, Failure};
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapshot};
 
 use super::network;
 use crate::cli::{GlobalArgs, running_server::SocketArgs};
-use crate::outcome::{Exit, Failure};
 use crate::running_server::{client, run_request};
 
 /// The server at the given socket, else the running server of this configuration, if any.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use wharf_load::{PreparedRun, RunOutcome, RunProgress};
 
-use crate::outcome::print_error;
-use crate::units::show_size;
+use wharf_config::outcome::print_error;
+use wharf_config::units::show_size;
 
 /// The progress of a case.
 #[derive(Clone, Copy, Debug)]

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use wharf_config::outcome::counted;
+use wharf_config::raw::quoted;
+use wharf_config::units::show_size;
 use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 
 use super::suite::{CaseResult, Results};
 use crate::cli::bench::BenchArgs;
-use crate::config::raw::quoted;
-use crate::outcome::counted;
-use crate::units::show_size;
 
 /// The table, followed by errors, notes and totals.
 pub(super) fn table(target: &TargetServer, results: &Results) -> String {

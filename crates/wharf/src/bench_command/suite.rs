@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wharf_config::outcome::Failure;
 use wharf_load::{
     ClientSession, Content, DownloadMode, Error, ErrorKind, Listing, LoadCase, Plan, RunOutcome,
     RunProgress, TargetServer, prepare,
@@ -10,7 +11,6 @@ use wharf_load::{
 use super::bar::{self, CaseProgress};
 use super::target::failure;
 use crate::cli::bench::{BenchArgs, BenchCases};
-use crate::outcome::Failure;
 use crate::share::fresh;
 
 /// The results of all cases.

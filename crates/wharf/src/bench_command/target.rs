@@ -4,12 +4,12 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::password::{ask_password, check_password, read_password_file};
 use wharf_load::{Error, ErrorKind, TargetServer, TlsMode, TlsOptions, Trust};
 
 use crate::cli::bench::{BenchArgs, BenchTlsMode};
-use crate::outcome::{Exit, Failure};
 use crate::remote_server::{resolve, roots, split, system_roots};
-use crate::share::{ask_password, check_password, read_password_file};
 
 /// Resolves the server and prompts for a missing password.
 pub(super) fn target(options: &BenchArgs) -> Result<TargetServer, Failure> {

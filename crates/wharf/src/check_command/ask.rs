@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sha2::{Digest, Sha256};
+use wharf_config::outcome::Failure;
+use wharf_config::password::{ask_password, read_password_file};
 use wharf_load::{
     ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust,
 };
@@ -15,9 +17,7 @@ use wharf_server::diagnostics::is_private;
 use super::page::CheckPage;
 use crate::certificate::{ParsedCertificate, names_of};
 use crate::cli::check::CheckArgs;
-use crate::outcome::Failure;
 use crate::remote_server::{resolve, split, system_roots};
-use crate::share::{ask_password, read_password_file};
 
 /// Timeout of one step: a firewall that drops packets does not reply.
 const TIMEOUT: Duration = Duration::from_secs(15);

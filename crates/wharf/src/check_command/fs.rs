@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use wharf_config::choice::Durability;
+use wharf_config::outcome::{Failure, plain};
+use wharf_config::units::show_size;
 use wharf_storage::TEMP_PREFIX;
 
 use super::page::CheckPage;
 use super::{Subjects, homes};
-use crate::config::choice::Durability;
 use crate::os::{FileSystem, file_system, raise_file_limit};
-use crate::outcome::{Failure, plain};
 use crate::serve_command::capacity::DescriptorBudget;
-use crate::units::show_size;
 
 /// Maximum number of homes that are checked.
 const HOMES_MAX: usize = 10_000;

@@ -3,15 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use wharf_admin::model::{Listener, PassiveFailure};
+use wharf_config::Config;
+use wharf_config::outcome::Failure;
+use wharf_config::value::PublicAddress;
 use wharf_server::diagnostics::is_private;
 
 use super::Subjects;
 use super::page::CheckPage;
 use super::ports::{permitted_port, shown};
-use crate::config::Config;
-use crate::config::value::PublicAddress;
 use crate::os::{Firewall, cloud, container, firewall};
-use crate::outcome::Failure;
 use crate::panel::own_addresses;
 use crate::wire;
 

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use wharf_config::chinese;
+use wharf_config::hint::with_config;
+use wharf_config::outcome::{Exit, Failure, counted, print, print_error};
+use wharf_config::table::text_width;
 
-use crate::chinese;
-use crate::hint::with_config;
-use crate::outcome::{Exit, Failure, counted, print, print_error};
-use crate::panel::words::columns;
 use crate::sandbox::permissions;
 
 /// The findings of all subjects, in order.
@@ -120,7 +120,7 @@ impl CheckPage {
     pub(super) fn row(&mut self, name: &str, text: &str) {
         let words = name.replace('_', " ");
         let (label, shown) = (self.label(&words).to_owned(), self.shown(text));
-        let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(&label)).max(1));
+        let gap = " ".repeat(NAME_WIDTH.saturating_sub(text_width(&label)).max(1));
         let _ = writeln!(self.text, "  {label}{gap}{shown}");
         self.add(FindingLevel::Ok, Some(name.to_owned()), text.to_owned(), None);
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use wharf_config::outcome::{Exit, Failure, plain};
 use wharf_server::net::try_address;
 use wharf_server::settings;
 
@@ -13,7 +14,6 @@ use super::page::CheckPage;
 use crate::os::{
     PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, rejected_ports, reserved_ports,
 };
-use crate::outcome::{Exit, Failure, plain};
 use crate::panel::own_addresses;
 use crate::wire;
 

@@ -6,7 +6,7 @@ use wharf_server::diagnostics::Cause;
 
 use super::SUBJECTS;
 use super::page::{FIELDS, LEVELS};
-use crate::snapshot::assert_same;
+use wharf_testkit::assert_same;
 
 const HEAD: &str = "\
 # JSON output of `wharf check`

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use wharf_config::choice::{Durability, Sandbox, Symlinks};
+use wharf_config::outcome::Failure;
+
 use super::page::CheckPage;
 use super::{Subjects, homes};
-use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::logins;
-use crate::outcome::Failure;
 use crate::sandbox::identity::{current_name, is_root};
 use crate::sandbox::own_files::{MOVE, beneath, own_files, server_files, within};
 use crate::sandbox::reach::AccessPolicy;

@@ -6,6 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::{ClientConnection, ServerConnection};
 use rustls_pki_types::ServerName;
+use wharf_config::choice::TlsMode;
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::standard_paths;
+use wharf_config::value::PublicAddress;
 use wharf_load::{Trust, client_config};
 use wharf_server::server_config;
 use wharf_server::settings::TlsVersion;
@@ -13,11 +17,7 @@ use wharf_server::settings::TlsVersion;
 use super::Subjects;
 use super::page::CheckPage;
 use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, covers, has_stored};
-use crate::config::choice::TlsMode;
-use crate::config::value::PublicAddress;
-use crate::outcome::{Exit, Failure};
 use crate::remote_server::system_roots;
-use crate::standard_paths;
 use crate::wire::{self, Encryption};
 
 /// Fewer days before the expiry of a certificate are a warning.

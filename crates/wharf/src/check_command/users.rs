@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::account_error::{AccountError, open_failure};
+use wharf_config::login_sources::LoginSource;
+use wharf_config::outcome::{Failure, plain};
 use wharf_core::permission::Permissions;
 use wharf_users::admin::{AdminError, UserAdmin as _};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
@@ -14,12 +18,9 @@ use wharf_users::file::{UserFile, UserRecord};
 use super::Subjects;
 use super::page::CheckPage;
 use crate::accounts::{self, AccountStoreKind, all_records, database, file, shown};
-use crate::config::Config;
-use crate::config::login_sources::LoginSource;
 use crate::os::{FolderAccess, file_system, may};
-use crate::outcome::{Failure, plain};
 use crate::sandbox::identity::current_name;
-use crate::user_command::{UserCommandError, open_failure, waits};
+use crate::user_command::waits;
 use crate::wire::{anonymous_home, anonymous_permission_set};
 
 /// Weak hashes, each with its prefix.
@@ -98,7 +99,7 @@ fn stored_users(
         let store = database(address, config, Creation::No)?;
         let read = waits(async { Ok((all_records(&store).await?, store.faults().await?)) })?;
         let (records, faults) = read.map_err(|error: AdminError| {
-            UserCommandError::from(error).into_failure(subjects.is_coloured)
+            AccountError::from(error).into_failure(subjects.is_coloured)
         })?;
         for warning in accounts::warnings(&address.to_string(), &faults) {
             page.fail(warning, "fix the row, or:  wharf user edit NAME …; wharf user del NAME");

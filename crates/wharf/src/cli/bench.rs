@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use wharf_config::outcome::HINT;
 use wharf_users::units::parse_size;
 
-use super::mistake::HINT;
 use super::serve::time;
 
 /// Measure the performance of any FTP or FTPS server

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::import::text::SourceEncoding;
+use wharf_import::text::SourceEncoding;
 
 /// Migrate from another server.
 #[derive(Debug, Subcommand)]

@@ -6,14 +6,11 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
+use wharf_config::chinese;
+use wharf_config::outcome::{Failure, HINT};
 use wharf_users::nearest::nearest;
 
 use super::{Cli, command_names, elsewhere};
-use crate::chinese;
-use crate::outcome::Failure;
-
-/// Separates a reason from its hint in the errors of value parsers.
-pub(crate) const HINT: &str = "\nhint: ";
 
 /// Names of commands in other programs, and those of wharf.
 const SYNONYMS: &[(&str, &str)] = &[

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
-use crate::snapshot::assert_same;
+use wharf_testkit::assert_same;
 
 const HEAD: &str = "\
 # Command line

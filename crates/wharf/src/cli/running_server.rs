@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::mistake::HINT;
+use wharf_config::outcome::HINT;
 
 /// How to reach the server.
 #[derive(Clone, Debug, Args)]

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use wharf_core::account::{Count, Rate};
-
-use super::mistake::HINT;
-use crate::config::choice::{TlsMode, TlsRequire};
-use crate::config::gather::Flag;
-use crate::config::raw::Raw;
-use crate::config::value::{
+use wharf_config::choice::{TlsMode, TlsRequire};
+use wharf_config::gather::Flag;
+use wharf_config::raw::Raw;
+use wharf_config::value::{
     self, ConfigValue, LegacyEncoding, ListenPort, PortRange, PublicAddress,
 };
-use crate::config::wait::Wait;
+use wharf_config::wait::Wait;
+use wharf_core::account::{Count, Rate};
+
+use wharf_config::outcome::HINT;
 
 /// Share a folder, or run with a configuration file
 ///

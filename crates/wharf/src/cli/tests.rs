@@ -1,10 +1,11 @@
 //! How command lines read, and the help that people see.
 
+use wharf_config::Loaded;
+use wharf_config::gather::Inputs;
+use wharf_testkit::assert_same;
+
 use super::*;
-use crate::config::Loaded;
-use crate::config::gather::Inputs;
 use crate::setup::flags_as_file;
-use crate::snapshot::assert_same;
 
 fn words(line: &str) -> Vec<OsString> {
     std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect()
@@ -20,7 +21,7 @@ fn serve(line: &str) -> ServeArgs {
 fn rejected(line: &str) -> String {
     let error = parse(words(line)).expect_err(line);
     let failure = mistake::failure(&error, &words(line)).expect(line);
-    assert_eq!(failure.exit, crate::outcome::Exit::Usage, "{line}");
+    assert_eq!(failure.exit, wharf_config::outcome::Exit::Usage, "{line}");
     format!("{} | {}", failure.message, failure.hint.unwrap_or_default())
 }
 
@@ -201,7 +202,7 @@ fn the_help_of_csv_names_every_column() {
     let line = words("import csv --help");
     let help = Cli::command().try_get_matches_from(line).unwrap_err().to_string();
     let shown = |name: &str| help.split([' ', ',', '\n']).any(|word| word == name);
-    for column in crate::import::csv::COLUMNS.into_iter().chain(["groups"]) {
+    for column in wharf_import::csv::COLUMNS.into_iter().chain(["groups"]) {
         assert!(shown(column), "{column}: {help}");
     }
     assert!(!shown("allow"), "{help}");
@@ -259,14 +260,14 @@ fn no_line_of_any_help_is_wider_than_80_columns() {
         for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
         {
             for text in text.to_string().lines() {
-                assert!(crate::panel::words::columns(text) <= HELP_WIDTH_MAX, "{line}: {text}");
+                assert!(wharf_config::table::text_width(text) <= HELP_WIDTH_MAX, "{line}: {text}");
             }
         }
         for option in ["-h", "--help"] {
             let line = format!("{line} {option}");
             let error = Cli::command().try_get_matches_from(words(&line)).unwrap_err();
             for text in error.to_string().lines() {
-                let width = crate::panel::words::columns(text);
+                let width = wharf_config::table::text_width(text);
                 assert!(width <= HELP_WIDTH_MAX, "{line}: {width} columns: {text}");
             }
             count += 1;

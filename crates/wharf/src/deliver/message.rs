@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Zoned;
+use wharf_config::outcome::Failure;
+use wharf_config::raw::quoted;
+use wharf_config::standard_paths::host_name;
 use wharf_core::event::ClientInfo;
 use wharf_core::hex;
 use wharf_events::Notice;
 use wharf_events::check::UncheckedUpload;
 use wharf_proto::path::{VPath, escaped};
 
-use crate::config::raw::quoted;
 use crate::log::line::address;
 use crate::log::record::{Field, LogRecord};
-use crate::outcome::Failure;
-use crate::standard_paths::host_name;
 
 /// Maximum length of texts other than paths, in characters.
 const TEXT_CHARS_MAX: usize = 2500;

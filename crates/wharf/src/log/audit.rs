@@ -8,12 +8,12 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use wharf_config::outcome::{Exit, Failure, plain};
+use wharf_core::event::catalog::kind;
 use wharf_core::lock;
 
-use super::catalog::kind;
 use super::rotation::RotationRules;
 use super::target::{LogTarget, cannot_open};
-use crate::outcome::{Exit, Failure, plain};
 
 /// The file, and the number of lost lines.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use wharf_config::units::show_size;
 use wharf_proto::path::is_deceptive;
 
 use super::record::{Field, Level, LogRecord};
 use super::time::LogTime;
-use crate::units::show_size;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

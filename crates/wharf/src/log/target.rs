@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use wharf_config::outcome::{Failure, plain};
+
 use super::journal::JournalSocket;
 use super::rotation::{RotationRules, RotationState};
 use crate::os::{Access, TrustedPath};
-use crate::outcome::{Failure, plain};
 
 /// An output for lines.
 #[derive(Debug)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use jiff::Zoned;
 use proptest::prelude::*;
+use wharf_config::raw::Raw;
 use wharf_core::event::{AccountFiles, Direction, Transferred};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
 use super::*;
-use crate::config::raw::Raw;
 use rotation::RotationRules;
 
 fn now() -> LogTime {
@@ -155,7 +155,7 @@ fn every_event_has_its_line() {
         with_every_event(|event| page.push_str(&rendered(style, event)));
         page.push('\n');
     }
-    crate::snapshot::assert_same("crates/wharf/snapshots/log-lines.txt", &page);
+    wharf_testkit::assert_same("crates/wharf/snapshots/log-lines.txt", &page);
 }
 
 #[test]
@@ -166,10 +166,11 @@ fn the_catalog_lists_exactly_all_events_and_fields() {
         let names = record.fields.iter().map(|(name, _)| *name);
         seen.entry(record.event).or_default().extend(names);
     });
-    let listed: std::collections::BTreeMap<_, std::collections::BTreeSet<_>> = catalog::KINDS
-        .iter()
-        .map(|kind| (kind.name, kind.fields.iter().map(|(name, _)| *name).collect()))
-        .collect();
+    let listed: std::collections::BTreeMap<_, std::collections::BTreeSet<_>> =
+        wharf_core::event::catalog::KINDS
+            .iter()
+            .map(|kind| (kind.name, kind.fields.iter().map(|(name, _)| *name).collect()))
+            .collect();
     assert_eq!(seen, listed);
 }
 

@@ -6,11 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use wharf_config::outcome::plain;
 use wharf_core::lock;
 
 use super::pending::{Demand, LineBatches, PendingLines, Schedule, WriterStep};
 use super::target::LogTarget;
-use crate::outcome::plain;
 
 /// The handle of the writer thread. Dropping it writes pending lines, and ends the thread.
 #[derive(Debug)]

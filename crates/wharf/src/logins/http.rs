@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use wharf_config::Config;
+use wharf_config::outcome::Failure;
 use wharf_login::http::{HttpSettings, open};
 use wharf_login::source::AuthBackend;
 use zeroize::Zeroizing;
 
 use super::{at_once, invalid, not_opened, secret};
-use crate::config::Config;
-use crate::outcome::Failure;
 
 /// Reads its files; no connection is opened yet.
 pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {

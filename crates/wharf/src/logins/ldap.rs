@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use wharf_config::Config;
+use wharf_config::outcome::Failure;
 use wharf_login::ldap::{Attributes, BindPassword, EntryLookup, LdapSettings, open};
 use wharf_login::source::AuthBackend;
 
 use super::{at_once, not_opened, secret};
-use crate::config::Config;
-use crate::outcome::Failure;
 
 /// Reads its files; no connection is opened yet.
 pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use wharf_config::Config;
+use wharf_config::outcome::Failure;
 use wharf_login::pam::{PamSettings, open};
 use wharf_login::source::AuthBackend;
 
 use super::{at_once, not_opened};
-use crate::config::Config;
-use crate::outcome::Failure;
 
 /// Starts the helper, which keeps the initial privileges.
 pub(super) fn start(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {

@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
+use wharf_config::outcome::Failure;
 use wharf_core::trusted_file;
 use zeroize::Zeroizing;
 
 use super::invalid;
-use crate::outcome::Failure;
 
 /// Maximum length of the first line.
 const SECRET_BYTES_MAX: usize = 4096;

@@ -5,9 +5,9 @@ use std::process;
 
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
+use wharf_config::outcome::plain;
 
 use super::Inherited;
-use crate::outcome::plain;
 
 /// Maximum number of sockets; a configuration has few listeners.
 pub(super) const SOCKETS_MAX: usize = 64;

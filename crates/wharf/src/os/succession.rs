@@ -25,10 +25,10 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use wharf_config::outcome::plain;
 
 use super::inherited::{FIRST, SOCKETS_MAX};
 use super::trusted_path::only_root_changes;
-use crate::outcome::plain;
 
 /// Maximum time until a new server serves.
 const START_MAX: Duration = Duration::from_mins(1);

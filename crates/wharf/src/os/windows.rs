@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
+use wharf_config::outcome::print_error;
 
 use super::service::next_service_control;
 use super::{Inherited, SignalRequest, StopReason};
-use crate::outcome::print_error;
 
 /// How to handle a denied port: another program uses it exclusively, or Windows reserves it, as for
 /// Hyper-V.

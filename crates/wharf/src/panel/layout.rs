@@ -1,6 +1,6 @@
 //! Lines of the start panel that are never wider than the terminal.
 
-use super::words::columns;
+use wharf_config::table::text_width;
 
 /// Width of the first column, including its margin.
 const VALUE_COLUMN: usize = 23;
@@ -28,7 +28,7 @@ impl Layout {
     /// line is too short for them.
     pub(super) fn row(&mut self, label: &str, parts: &[&str], gap: usize) {
         let first = format!("  {label}");
-        let used = columns(&first);
+        let used = text_width(&first);
         let padding = VALUE_COLUMN.saturating_sub(used).max(if label.is_empty() { 0 } else { 2 });
         self.line(&(first + &" ".repeat(padding)), VALUE_COLUMN, parts, gap);
     }
@@ -39,7 +39,7 @@ impl Layout {
         let mut is_first = true;
         for part in parts.iter().filter(|part| !part.is_empty()) {
             let between = if is_first { 0 } else { gap };
-            if columns(&line) + between + columns(part) <= self.width {
+            if text_width(&line) + between + text_width(part) <= self.width {
                 line.push_str(&" ".repeat(between));
                 line.push_str(part);
             } else {
@@ -53,16 +53,16 @@ impl Layout {
     /// Continues with a part that does not fit behind `line`: below it, and in pieces if one line
     /// is not enough. A word is divided only if no line can hold it.
     fn below(&mut self, line: &mut String, column: usize, part: &str) {
-        let longest = part.split(' ').map(columns).max().unwrap_or(0);
+        let longest = part.split(' ').map(text_width).max().unwrap_or(0);
         let column = if column + longest <= self.width { column } else { DEEP_COLUMN };
-        if columns(line) > column || column == DEEP_COLUMN {
+        if text_width(line) > column || column == DEEP_COLUMN {
             self.end(line);
             line.clear();
         }
         let mut rest = part;
         loop {
-            line.push_str(&" ".repeat(column.saturating_sub(columns(line))));
-            let (piece, after) = split(rest, self.width - columns(line));
+            line.push_str(&" ".repeat(column.saturating_sub(text_width(line))));
+            let (piece, after) = split(rest, self.width - text_width(line));
             line.push_str(piece);
             if after.is_empty() {
                 return;
@@ -91,7 +91,7 @@ fn split(text: &str, width: usize) -> (&str, &str) {
     let mut used = 0;
     let mut space = None;
     for (index, letter) in text.char_indices() {
-        used += columns(letter.encode_utf8(&mut [0; 4]));
+        used += text_width(letter.encode_utf8(&mut [0; 4]));
         if letter == ' ' && index > 0 {
             space = Some(index);
         }
@@ -149,7 +149,7 @@ mod tests {
         );
         // Chinese text has no spaces, and its characters take two columns.
         let text = row(40, "加密", &[&"密".repeat(30)]);
-        assert!(text.lines().all(|line| columns(line) <= 40), "{text}");
+        assert!(text.lines().all(|line| text_width(line) <= 40), "{text}");
         assert_eq!(text.matches('密').count(), 31);
     }
 }

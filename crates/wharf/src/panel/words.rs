@@ -1,10 +1,9 @@
 //! The texts of the start panel, by language. Logs are always English.
 
-use unicode_width::UnicodeWidthStr;
+use wharf_config::chinese::is_chinese;
+use wharf_config::choice::AnonymousPermissions;
 use wharf_core::permission::Permissions;
 
-use crate::chinese::is_chinese;
-use crate::config::choice::AnonymousPermissions;
 use crate::share::ShareAccess;
 
 /// The texts of one language.
@@ -159,9 +158,4 @@ impl Words {
             ShareAccess::Account { .. } => self.read_write,
         }
     }
-}
-
-/// Width of a text in columns; Chinese characters and their punctuation take two.
-pub(crate) fn columns(text: &str) -> usize {
-    text.width()
 }

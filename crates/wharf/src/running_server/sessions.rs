@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use wharf_admin::model::{Kicked, Session, SessionState};
+use wharf_config::outcome::Failure;
+use wharf_config::table::columns;
 
-use super::text::{clock, columns, progress, shortened, speed};
+use super::text::{clock, progress, shortened, speed};
 use crate::cli::running_server::{SessionFilterArgs, StateName};
-use crate::outcome::Failure;
 
 /// Width of a path, so that most lines fit into 80 columns.
 const PATH_LETTERS_MAX: usize = 24;
@@ -138,8 +139,9 @@ pub(super) fn kicked(kicked: &Kicked, is_after_transfer: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wharf_testkit::assert_same;
+
     use super::*;
-    use crate::snapshot::assert_same;
 
     pub(crate) fn session(id: u64, state: SessionState) -> Session {
         Session {

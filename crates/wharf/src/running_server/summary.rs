@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
+use wharf_config::outcome::counted;
+use wharf_config::table::harmless;
+use wharf_config::units::show_size;
 
-use super::text::{clock, harmless, speed};
-use crate::outcome::counted;
-use crate::units::show_size;
+use super::text::{clock, speed};
 
 /// The summary of the server.
 pub(super) fn screen(status: &Status) -> String {
@@ -115,9 +116,10 @@ pub(super) fn reloaded(reloaded: &Reloaded) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::snapshot::assert_same;
     use wharf_admin::model::{LastReload, Listener, PassiveFailure, Rates, SessionCounts, Totals};
+    use wharf_testkit::assert_same;
+
+    use super::*;
 
     fn status() -> Status {
         Status {

@@ -14,10 +14,10 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
+use wharf_config::keys;
+use wharf_config::outcome::{Exit, Failure};
 
-use crate::config::keys;
 use crate::os::{TrustedPath, open_to_group};
-use crate::outcome::{Exit, Failure};
 
 /// A system user to change to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     fn server(user: &str, group: &str) -> keys::Server {
-        let config = crate::config::Loaded::load(&crate::config::gather::Inputs::default()).config;
+        let config = wharf_config::Loaded::load(&wharf_config::gather::Inputs::default()).config;
         keys::Server { user: user.into(), group: group.into(), ..config.server }
     }
 

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::config::keys;
-use crate::outcome::{Exit, Failure};
+use wharf_config::keys;
+use wharf_config::outcome::{Exit, Failure};
 
 /// A system user to change to; not supported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]

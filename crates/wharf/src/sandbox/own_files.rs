@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use wharf_config::Config;
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::standard_paths;
 use wharf_storage::{Extent, ServerFiles};
 
 use super::own_programs::{folders_of, is_program, named_by};
 use super::reach::log_files;
 use crate::accounts;
-use crate::config::Config;
 use crate::logins;
-use crate::outcome::{Exit, Failure};
-use crate::standard_paths;
 
 /// One of the server's own files or folders.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::config::hook::ProgramLine;
+use wharf_config::hook::ProgramLine;
+
 use crate::os::is_executable;
 
 /// Maximum number of parts tried per command line.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::config::Config;
-use crate::outcome::Failure;
+use wharf_config::Config;
+use wharf_config::outcome::Failure;
 
 /// A problem with file permissions; never reported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]

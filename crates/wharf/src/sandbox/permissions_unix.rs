@@ -7,13 +7,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
+use wharf_config::Config;
+use wharf_config::outcome::{Exit, Failure};
 
 use super::reach::log_files;
 use crate::accounts;
-use crate::config::Config;
 use crate::logins;
 use crate::os::only_root_changes;
-use crate::outcome::{Exit, Failure};
 
 /// A problem with the permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
-use crate::config::choice::Symlinks;
-use crate::config::hook::UrlParts;
-use crate::config::value::{ListenPort, PublicAddress};
+use wharf_config::Config;
+use wharf_config::choice::Symlinks;
+use wharf_config::hook::UrlParts;
+use wharf_config::value::{ListenPort, PublicAddress};
 
 /// Everything that a sandboxed server may access; the kernel denies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,9 +321,10 @@ fn has_only(folder: &Path, homes: &BTreeSet<PathBuf>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wharf_config::Loaded;
+    use wharf_config::gather::Inputs;
+
     use super::*;
-    use crate::config::Loaded;
-    use crate::config::gather::Inputs;
 
     fn config() -> Config {
         Loaded::load(&Inputs::default()).config

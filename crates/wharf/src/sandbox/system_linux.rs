@@ -8,12 +8,12 @@ use landlock::{
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::thread::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use wharf_config::outcome::plain;
 
 use super::reach::{
     AccessPolicy, ConnectionPolicy, FileAccess, PathAccess, PathRule, ProgramAccess,
 };
 use super::{SandboxReport, SandboxStatus};
-use crate::outcome::plain;
 
 #[path = "calls_linux.rs"]
 mod calls;

@@ -16,6 +16,7 @@ use wharf_admin::model::{
     Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals, Upgraded,
 };
 use wharf_admin::{AdminBackend, LogLines};
+use wharf_config::outcome::{Failure, plain};
 use wharf_core::async_trait;
 use wharf_core::lock;
 use wharf_server::Handle;
@@ -37,7 +38,6 @@ use crate::certificate::CertificateSummary;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
 use crate::os::{ProcessUsage, SuccessorStarter};
-use crate::outcome::{Failure, plain};
 
 /// Certificates that expire sooner cause a warning.
 const DAYS_LEFT_FEW: i64 = 14;

@@ -9,6 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wharf_config::outcome::plain;
 use wharf_server::Handle;
 use wharf_server::auth_throttle::{Ban, ThrottleSnapshot};
 use wharf_users::file::Stamp;
@@ -16,7 +17,6 @@ use wharf_users::file::Stamp;
 use crate::ban_file::{BanFile, Locked, sort};
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
-use crate::outcome::plain;
 
 /// How often the file is checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use wharf_config::outcome::{Exit, Failure};
 use wharf_server::BindError;
 
 use crate::os::{PORT_REMEDY, port_owner};
-use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 
 /// The failure, with a hint.

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_admin::listener::{AdminSocket, MetricsListener};
+use wharf_config::Config;
+use wharf_config::outcome::plain;
+use wharf_config::standard_paths;
 
-use crate::config::Config;
 use crate::os::{SocketFolder, is_successor, open_to_group};
-use crate::outcome::plain;
 use crate::sandbox::identity::{SystemUser, group_number};
-use crate::standard_paths;
 
 /// The open sockets, or why they are missing; the server works without them.
 pub(super) struct ControlSockets {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 
+use wharf_config::outcome::{Exit, Failure};
 use wharf_server::settings::Listen;
 
 use crate::os::Inherited;
-use crate::outcome::{Exit, Failure};
 
 /// Sockets by the index of their listener in the configuration.
 #[derive(Debug, Default)]

@@ -3,9 +3,11 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use wharf_config::choice::{LogFormat, LogLevel};
+use wharf_config::keys;
+use wharf_config::outcome::Failure;
+
 use crate::cli::serve::ServeArgs;
-use crate::config::choice::{LogFormat, LogLevel};
-use crate::config::keys;
 use crate::log::audit::Audit;
 use crate::log::journal::JournalSocket;
 use crate::log::line::LineFormat;
@@ -14,7 +16,6 @@ use crate::log::rotation::RotationRules;
 use crate::log::target::LogTarget;
 use crate::log::{Log, LogFilter, LogOptions, Output};
 use crate::os::is_journal;
-use crate::outcome::Failure;
 use crate::sandbox::identity::SystemUser;
 
 /// Whether a service manager started this process and stores its output.

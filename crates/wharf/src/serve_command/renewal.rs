@@ -5,11 +5,11 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::Builder as Thread;
 use std::time::Duration;
 
+use wharf_config::Config;
 use wharf_users::file::{Stamp, stamp};
 
 use super::reload::{CertificateReload, Reloader};
 use crate::certificate::CertificateSummary;
-use crate::config::Config;
 use crate::log::record::{Level, LogRecord};
 
 /// How often the files are checked.

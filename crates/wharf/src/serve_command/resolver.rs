@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+use wharf_config::outcome::Failure;
+use wharf_config::value::PublicAddress;
 use wharf_server::Handle;
 
 use super::admin_backend::AdminService;
 use super::reload::Reloader;
 use super::warner::Warner;
-use crate::config::value::PublicAddress;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
-use crate::outcome::Failure;
 use crate::wire::look_up;
 
 /// Keeps the address up to date.

@@ -13,6 +13,10 @@ use tokio::time::{Instant, sleep};
 use wharf_accounts_sql::Creation;
 use wharf_admin::listener::{AdminSocket, MetricsListener};
 use wharf_admin::{AdminBackend, Api};
+use wharf_config::chinese;
+use wharf_config::outcome::{Exit, Failure, plain, print_error};
+use wharf_config::standard_paths;
+use wharf_config::units::show_duration;
 use wharf_core::account::Count;
 use wharf_core::event::Events;
 use wharf_events::check::Checker;
@@ -40,7 +44,6 @@ use super::workers::Workers;
 use super::{ServePlan, outputs, print_generated_password};
 use crate::accounts;
 use crate::ban_file::BanFile;
-use crate::chinese;
 use crate::cli::serve::ServeArgs;
 use crate::deliver;
 use crate::log::Log;
@@ -52,14 +55,11 @@ use crate::os::{
     mask_new_files, raise_file_limit,
 };
 use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
-use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::sandbox::identity::{SystemUser, drop_capabilities, remember_name};
 use crate::sandbox::reach::AccessPolicy;
 use crate::sandbox::{SandboxReport, SandboxStatus, confine, permissions};
-use crate::standard_paths;
-use crate::units::show_duration;
 use crate::wire::{self, Accounts};
 
 /// Number of yields before the end, in which log followers receive the last lines.

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use wharf_config::Config;
+use wharf_config::outcome::{Exit, Failure};
 use wharf_storage::ServerFiles;
 
 use super::ServePlan;
 use super::control::ControlSockets;
-use crate::config::Config;
 use crate::logins;
 use crate::os::private_folder;
-use crate::outcome::{Exit, Failure};
 use crate::sandbox::own_files::{programs_in_homes, reject_home, server_files};
 use crate::sandbox::reach::{AccessPolicy, PathAccess};
 use crate::wire::Accounts;

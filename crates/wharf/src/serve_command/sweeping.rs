@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wharf_config::outcome::plain;
 use wharf_storage::{DiskOptions, Quotas, SweepReport, sweep};
 
 use crate::accounts::FolderUse;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
-use crate::outcome::plain;
 
 /// Removes abandoned partial uploads in the background: a large disk takes minutes. Logs one
 /// summary line, if any were removed.

@@ -4,14 +4,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use wharf_config::chinese;
+use wharf_config::hint::with_config;
+use wharf_config::outcome::print_error;
 use wharf_core::lock;
 
 use crate::accounts::FolderUse;
-use crate::chinese;
-use crate::hint::with_config;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
-use crate::outcome::print_error;
 use crate::sandbox::identity::{current_name, is_root};
 use crate::sandbox::{SandboxReport, SandboxStatus, permissions};
 

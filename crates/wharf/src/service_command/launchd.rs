@@ -98,7 +98,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::assert_same;
+    use wharf_testkit::assert_same;
 
     #[test]
     fn the_account_gets_a_number_that_no_user_and_no_group_has() {

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wharf_config::outcome::{Exit, Failure, plain, print, print_error};
+
 use super::{ServiceSetup, launchd, systemd};
 use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{change_owner, is_administrator, private_folder};
-use crate::outcome::{Exit, Failure, plain, print, print_error};
 
 const SERVICE: &str = "wharf.service";
 /// The account that is created if it is missing.

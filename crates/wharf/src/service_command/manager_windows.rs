@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use wharf_config::outcome::{Exit, Failure, plain, print, print_error};
 use windows_service::Error;
 use windows_service::service::{
     Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl,
@@ -20,7 +21,6 @@ use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{SERVICE, appended, become_service, private_folder};
-use crate::outcome::{Exit, Failure, plain, print, print_error};
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
 
@@ -237,7 +237,7 @@ fn serve_with_log(global: &GlobalArgs) -> u8 {
             }
             named.unwrap_or(own)
         }
-        Err(_) => crate::standard_paths::state_folder().join("wharf.log"),
+        Err(_) => wharf_config::standard_paths::state_folder().join("wharf.log"),
     };
     let served = loaded.and_then(|_| {
         serve_command::serve(&global, &ServeArgs { foreground_log: true, ..ServeArgs::default() })

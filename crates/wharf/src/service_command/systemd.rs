@@ -161,7 +161,7 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::assert_same;
+    use wharf_testkit::assert_same;
 
     fn unit() -> SystemdUnit {
         SystemdUnit {

@@ -8,12 +8,13 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
 use wharf_admin::model::{Session, SessionDetails, SessionState};
+use wharf_config::outcome::counted;
+use wharf_config::table::text_width;
 
 use super::state::{BottomLine, TopState, View};
 use crate::cli::running_server::SortName;
-use crate::outcome::counted;
 use crate::running_server::sessions::{tls, word};
-use crate::running_server::text::{clock, letters, progress, shortened, speed};
+use crate::running_server::text::{clock, progress, shortened, speed};
 
 const HELP: &str = "\
 Up Down PgUp PgDn   select a session     Enter  details and last 50 commands
@@ -85,7 +86,7 @@ fn sessions(frame: &mut Frame<'_>, state: &TopState, area: Rect) {
     cells.extend(shown.iter().map(|session| texts(session)));
     // Columns are as wide as their content; the path gets the rest.
     let widest = |column: usize| {
-        let widths = cells.iter().filter_map(|row| row.get(column)).map(|cell| letters(cell));
+        let widths = cells.iter().filter_map(|row| row.get(column)).map(|cell| text_width(cell));
         widths.max().unwrap_or_default().min(COLUMN_LETTERS_MAX)
     };
     let widths: Vec<usize> = (0..NAMES.len()).map(widest).collect();
@@ -149,7 +150,7 @@ fn row(
 }
 
 fn aligned(column: usize, text: &str, width: usize) -> String {
-    let space = " ".repeat(width.saturating_sub(letters(text)));
+    let space = " ".repeat(width.saturating_sub(text_width(text)));
     if NUMBERS.contains(&column) { format!("{space}{text}") } else { text.to_owned() }
 }
 

@@ -12,7 +12,7 @@ use super::draw::draw;
 use super::state::{ActionResult, BAN, KeyAction, TopState};
 use crate::cli::running_server::SortName;
 use crate::running_server::sessions::SessionFilter;
-use crate::snapshot::assert_same;
+use wharf_testkit::assert_same;
 
 fn session(id: u64, user: &str, state: SessionState, rate: Option<u64>) -> Session {
     Session {

@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::account_error::{AccountError, is_missing};
+use wharf_config::outcome::{Failure, counted, print, print_error};
+use wharf_config::raw::quoted;
+use wharf_config::store::masked;
+use wharf_config::table;
 use wharf_users::admin::{StoreErrorKind, UserAdmin};
 use wharf_users::file::{Holder, StoreChange, UserRecord};
 
-use super::{UserCommandError, is_missing, list, missing_user};
+use super::missing_user;
 use crate::accounts::{AccountStoreKind, admin_of, all_records, reject_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::CopyArgs;
-use crate::config::Config;
-use crate::config::raw::quoted;
-use crate::config::store::masked;
-use crate::outcome::{Failure, counted, print, print_error};
 
 /// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
@@ -38,7 +40,7 @@ impl CopyAction {
 }
 
 /// Copies accounts with all their settings; the source is not changed.
-pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), UserCommandError> {
+pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), AccountError> {
     let (source, target) = ends(config, options)?;
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
     let from = admin_of(&source, config, Creation::No)?;
@@ -87,7 +89,7 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), User
 }
 
 /// The accounts' own settings, without those of groups, which apply in the target, too.
-async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError> {
+async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, AccountError> {
     reject_faults(store).await?;
     let mut all: Vec<UserRecord> = Vec::new();
     loop {
@@ -100,12 +102,12 @@ async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError>
 }
 
 /// A missing source is a wrong path, not a store that has no account yet.
-fn source_failure(error: UserCommandError, options: &CopyArgs) -> UserCommandError {
+fn source_failure(error: AccountError, options: &CopyArgs) -> AccountError {
     match error {
-        UserCommandError::Store(error)
+        AccountError::Store(error)
             if error.kind == StoreErrorKind::Missing && options.from.is_some() =>
         {
-            UserCommandError::Store(error.hint("check the path after --from"))
+            AccountError::Store(error.hint("check the path after --from"))
         }
         other => other,
     }
@@ -117,7 +119,7 @@ async fn missing_groups(
     to: &dyn UserAdmin,
     records: &[UserRecord],
     folder: &Path,
-) -> Result<Vec<StoreChange>, UserCommandError> {
+) -> Result<Vec<StoreChange>, AccountError> {
     let known = match to.groups().await {
         Ok(groups) => groups,
         Err(error) if is_missing(&error) => Vec::new(),
@@ -167,7 +169,7 @@ fn act(is_there: bool, options: &CopyArgs) -> CopyAction {
 }
 
 /// The names that exist in the target. A store that does not exist yet is empty.
-async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, UserCommandError> {
+async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, AccountError> {
     match all_records(store).await {
         Ok(records) => Ok(records.into_iter().map(|record| record.name).collect()),
         Err(error) if is_missing(&error) => Ok(BTreeSet::new()),
@@ -185,7 +187,7 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
 }
 
 /// The planned actions, as a table or as JSON.
-fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), UserCommandError> {
+fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), AccountError> {
     if is_json {
         let line = |(name, act): &(&str, CopyAction)| {
             format!("{{\"name\":{},\"action\":{}}}\n", quoted(name), quoted(act.word()))
@@ -194,5 +196,5 @@ fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), UserCommandErr
     }
     let mut table = vec![["NAME", "ACTION"].map(str::to_owned)];
     table.extend(rows.iter().map(|(name, act)| [name, act.word()].map(str::to_owned)));
-    Ok(print(&list::table(&table))?)
+    Ok(print(&table::table(&table))?)
 }

@@ -2,22 +2,19 @@
 
 use std::path::Path;
 
+use wharf_config::account_error::AccountError;
+use wharf_config::outcome::print;
 use wharf_core::account::Rate;
+use wharf_import::csv::{COLUMNS, written, written_paths};
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
 use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
-use super::UserCommandError;
 use crate::accounts::all_records_or_fault;
-use crate::import::csv::{COLUMNS, written, written_paths};
-use crate::outcome::print;
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
-pub(super) async fn export(
-    store: &dyn UserAdmin,
-    has_hashes: bool,
-) -> Result<(), UserCommandError> {
+pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), AccountError> {
     let records = all_records_or_fault(store).await?;
     let is_written = |column: &&str| match *column {
         "password_hash" => has_hashes,

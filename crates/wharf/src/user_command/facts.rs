@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use wharf_config::outcome::{Failure, print_error};
 use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
@@ -15,7 +16,6 @@ use wharf_users::units::{UnitError, parse_quota, parse_rate};
 use crate::cli::group::GroupArgs;
 use crate::cli::mistake::reason;
 use crate::cli::user::{AccountArgs, SettingArgs};
-use crate::outcome::{Failure, print_error};
 
 /// Changes to an account or group.
 #[derive(Debug, Default)]

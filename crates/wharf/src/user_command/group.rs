@@ -1,6 +1,11 @@
 //! `wharf group`: shows and changes groups in any account store.
 
 use wharf_accounts_sql::Creation;
+use wharf_config::Config;
+use wharf_config::account_error::{AccountError, is_missing};
+use wharf_config::outcome::{Exit, Failure, print, print_error};
+use wharf_config::raw::quoted;
+use wharf_config::table::table;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{EditError, Holder, StoreChange as Act, UserRecord};
 use wharf_users::name::check_name;
@@ -8,16 +13,13 @@ use wharf_users::nearest::nearest;
 use wharf_users::permissions::format_permissions;
 
 use super::facts::{NewHome, SettingChanges};
-use super::list::{self, table};
+use super::list;
 use super::origins::Origins;
-use super::{UserCommandError, is_missing, json, reach, show, waits};
+use super::{json, reach, show, waits};
 use crate::accounts::{self, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::group::{GroupArgs, GroupCommand};
 use crate::cli::user::AccountArgs;
-use crate::config::Config;
-use crate::config::raw::quoted;
-use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 
 /// Maximum number of names in a message.
@@ -47,7 +49,7 @@ pub(crate) fn group(global: &GlobalArgs, what: &GroupCommand) -> Result<Exit, Fa
             _ => Vec::new(),
         })
     })?;
-    let folders = done.map_err(|error: UserCommandError| error.into_failure(is_coloured))?;
+    let folders = done.map_err(|error: AccountError| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
     Ok(Exit::Done)
 }
@@ -57,7 +59,7 @@ pub(super) async fn home_of(
     store: &dyn UserAdmin,
     name: &str,
     facts: &AccountArgs,
-) -> Result<Option<NewHome>, UserCommandError> {
+) -> Result<Option<NewHome>, AccountError> {
     check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
     let names: Vec<_> = facts.groups.iter().filter(|name| !name.is_empty()).cloned().collect();
     let known = if names.is_empty() { Vec::new() } else { groups(store).await? };
@@ -76,7 +78,7 @@ pub(super) async fn home_of(
     Ok(group.map(|group| NewHome { path: store.folder().join(whole.home), group: Some(group) }))
 }
 
-async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), UserCommandError> {
+async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), AccountError> {
     let change = SettingChanges::of_group(facts)?;
     store.change(&[Act::add(Holder::Group(name.to_owned()), change.settings.clone())]).await?;
     change.note_missing();
@@ -84,11 +86,7 @@ async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(),
     Ok(())
 }
 
-async fn edit(
-    store: &dyn UserAdmin,
-    name: &str,
-    facts: &GroupArgs,
-) -> Result<(), UserCommandError> {
+async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), AccountError> {
     let change = SettingChanges::of_group(facts)?;
     named(&groups(store).await?, name)?;
     if change.is_empty() {
@@ -104,7 +102,7 @@ async fn edit(
     Ok(())
 }
 
-async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), UserCommandError> {
+async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), AccountError> {
     let known = groups(store).await?;
     let all_records = all_records(store).await?;
     for name in names {
@@ -127,7 +125,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), UserComma
     Ok(())
 }
 
-async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), UserCommandError> {
+async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), AccountError> {
     let all_records = all_records(store).await?;
     let groups = store.groups().await?;
     let faults = store.faults().await?;
@@ -173,7 +171,7 @@ async fn show(
     config: &Config,
     name: &str,
     is_json: bool,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     let known = groups(store).await?;
     let group = named(&known, name)?;
     let all_records = all_records(store).await?;
@@ -189,7 +187,7 @@ async fn show(
 }
 
 /// The groups; none if the store does not exist yet.
-async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError> {
+async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, AccountError> {
     match store.groups().await {
         Ok(groups) => Ok(groups),
         Err(error) if is_missing(&error) => Ok(Vec::new()),

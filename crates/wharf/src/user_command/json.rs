@@ -7,7 +7,7 @@ use wharf_core::permission::Permissions;
 use wharf_users::file::{FolderRecord, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network};
 use wharf_users::permissions::format_permissions;
 
-use crate::config::raw::quoted;
+use wharf_config::raw::quoted;
 
 /// An account as one object on one line; rates in bytes per second, sizes in bytes, 0 = unlimited,
 /// null if neither the account nor its groups set it. `more` are additional members.

@@ -1,16 +1,16 @@
 //! Accounts as a table, or as JSON lines.
 
-use unicode_width::UnicodeWidthStr;
+use wharf_config::account_error::AccountError;
+use wharf_config::outcome::print;
+use wharf_config::raw::quoted;
+use wharf_config::table::table;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, PERMISSIONS_DEFAULT};
 use wharf_users::permissions::format_permissions;
 
+use super::json;
 use super::show::{LoginStatus, login, quota};
-use super::{UserCommandError, json};
 use crate::accounts::all_records;
-use crate::config::raw::quoted;
-use crate::outcome::print;
-use crate::running_server::text::harmless;
 
 /// Filter of accounts.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub(super) async fn list(
     store: &dyn UserAdmin,
     wanted: AccountFilter<'_>,
     is_json: bool,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     let records = all_records(store).await?;
     let is_any = !wanted.only_disabled && !wanted.only_expired;
     let fitting = records.iter().filter(|record| {
@@ -78,30 +78,6 @@ pub(super) async fn list(
 /// Shown instead of settings of an invalid account or group.
 pub(super) const INVALID: &str = "invalid";
 
-/// Columns as wide as their widest cell; the last is not padded. Cells with control characters are
-/// escaped: a name in a database can contain any.
-pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.width()).max().unwrap_or_default()
-    };
-    let widths: Vec<_> = (0..COLUMNS).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let cells: Vec<_> =
-            row.iter().zip(&widths).map(|(cell, &width)| padded(cell, width)).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
-    out
-}
-
-/// Pads to a width in columns of a terminal, of which a Chinese letter takes two.
-fn padded(cell: &str, width: usize) -> String {
-    format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
-}
-
 /// Whether a name matches a pattern in which `*` is any text and `?` any character.
 fn fits(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
@@ -145,21 +121,5 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, name), is_fit, "{pattern} {name}");
         }
-    }
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [["A", "B"].map(str::to_owned), ["long", ""].map(str::to_owned)];
-        assert_eq!(table(&rows), "A     B\nlong\n");
-        let rows = [["NAME", "B"], ["王小明", "yes"], ["anna", "no"]];
-        let rows = rows.map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "NAME    B\n王小明  yes\nanna    no\n");
-    }
-
-    #[test]
-    fn a_name_cannot_add_a_row_or_move_the_cursor() {
-        let rows = [["a\nroot  yes", "C:\\x"], ["\u{1b}[2J", "\u{202e}b"]];
-        let text = table(&rows.map(|row| row.map(str::to_owned)));
-        assert_eq!(text, "a\\x0aroot  yes  C:\\x\n\\x1b[2J         \\xe2\\x80\\xaeb\n");
     }
 }

@@ -1,13 +1,13 @@
 //! Origins of the settings of an account or a group, as text and as JSON.
 
+use wharf_config::Config;
+use wharf_config::account_error::AccountError;
+use wharf_config::raw::quoted;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, SettingOrigin, UserFile, UserRecord};
 
-use super::UserCommandError;
 use crate::accounts::AccountStoreKind;
-use crate::config::Config;
-use crate::config::raw::quoted;
 
 /// Origins of settings.
 pub(super) struct Origins {
@@ -25,14 +25,14 @@ impl Origins {
         store: &dyn UserAdmin,
         config: &Config,
         name: &str,
-    ) -> Result<Option<Self>, UserCommandError> {
+    ) -> Result<Option<Self>, AccountError> {
         let Some(own) = store.own(name).await? else { return Ok(None) };
         let groups = store.groups().await?;
         Ok(Some(Self { own, groups, is_group: false, file: file(config)? }))
     }
 
     /// Those of a group.
-    pub(super) fn of_group(group: &UserRecord, config: &Config) -> Result<Self, UserCommandError> {
+    pub(super) fn of_group(group: &UserRecord, config: &Config) -> Result<Self, AccountError> {
         let (own, groups) = (group.clone(), Vec::new());
         Ok(Self { own, groups, is_group: true, file: file(config)? })
     }
@@ -80,7 +80,7 @@ impl Origins {
     }
 }
 
-fn file(config: &Config) -> Result<Option<(String, UserFile)>, UserCommandError> {
+fn file(config: &Config) -> Result<Option<(String, UserFile)>, AccountError> {
     let AccountStoreKind::File = config.accounts.store.0 else { return Ok(None) };
     let path = &config.server.users_file.0;
     Ok(Some((path.display().to_string(), UserFile::read(path)?)))

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use wharf_config::outcome::print_error;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{NAME_MARK, UserRecord};
 
@@ -10,7 +11,6 @@ use super::waits;
 use crate::accounts::all_records;
 use crate::cli::GlobalArgs;
 use crate::cli::running_server::SocketArgs;
-use crate::outcome::print_error;
 use crate::running_server::{RESTART, beyond_sandbox, client, server_of};
 
 /// Number of members of a group that are checked; one warning suffices.

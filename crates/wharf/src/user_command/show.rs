@@ -4,6 +4,12 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use jiff::Timestamp;
+use wharf_config::Loaded;
+use wharf_config::account_error::AccountError;
+use wharf_config::outcome::{counted, print};
+use wharf_config::raw::quoted;
+use wharf_config::show::origin_of;
+use wharf_config::table::harmless;
 use wharf_core::account::{Count, Rate};
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
@@ -14,12 +20,7 @@ use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::origins::Origins;
-use super::{UserCommandError, json, missing_user};
-use crate::config::Loaded;
-use crate::config::raw::quoted;
-use crate::config::show::origin_of;
-use crate::outcome::{counted, print};
-use crate::running_server::text::harmless;
+use super::{json, missing_user};
 
 /// Maximum width of the value column.
 const VALUE_WIDTH_MAX: usize = 48;
@@ -32,7 +33,7 @@ pub(super) async fn show(
     loaded: &Loaded,
     name: &str,
     is_json: bool,
-) -> Result<(), UserCommandError> {
+) -> Result<(), AccountError> {
     let origins = Origins::of_user(store, &loaded.config, name).await?;
     let (Some(record), Some(origins)) = (store.find(name).await?, origins) else {
         return Err(missing_user(store, name).await?.into());

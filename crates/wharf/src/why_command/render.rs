@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use wharf_config::chinese;
+use wharf_config::hint::with_config;
+use wharf_config::raw::quoted;
+use wharf_config::table::text_width;
+
 use super::act::Action;
 use super::{DecidingFact, FactKind, Query};
-use crate::chinese;
-use crate::config::raw::quoted;
-use crate::hint::with_config;
-use crate::panel::words::columns;
 
 /// Width of the name of a line.
 const NAME_WIDTH: usize = 10;
@@ -51,7 +52,7 @@ fn lines(
             (name, text.to_owned())
         };
         let text = with_config(&text);
-        let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(name)));
+        let gap = " ".repeat(NAME_WIDTH.saturating_sub(text_width(name)));
         let _ = writeln!(out, "  {name}{gap} {text}");
     };
     line(fact.kind.name(), &fact.what, chinese::message);

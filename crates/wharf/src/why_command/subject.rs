@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use wharf_accounts_sql::{Creation, DatabaseAddress};
+use wharf_config::account_error::{AccountError, no_such_user, open_failure};
+use wharf_config::login_sources::LoginSource;
+use wharf_config::outcome::{Exit, Failure};
+use wharf_config::show::origin_of;
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
@@ -11,10 +15,7 @@ use wharf_users::file::{SettingOrigin, StoredHash, UserFile, UserRecord};
 
 use super::Query;
 use crate::accounts::{AccountStoreKind, all_records, database};
-use crate::config::login_sources::LoginSource;
-use crate::config::show::origin_of;
-use crate::outcome::{Exit, Failure};
-use crate::user_command::{UserCommandError, no_such_user, open_failure, waits};
+use crate::user_command::waits;
 use crate::wire;
 
 /// An account of a store.
@@ -95,7 +96,7 @@ impl AccountSubject {
         is_coloured: bool,
     ) -> Result<Self, Failure> {
         let store = database(address, case.config, Creation::No)?;
-        let failed = |error| UserCommandError::from(error).into_failure(is_coloured);
+        let failed = |error| AccountError::from(error).into_failure(is_coloured);
         let found = waits(async {
             match store.find(case.user).await {
                 Ok(Some(record)) => Ok(Ok(record)),

@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
+use wharf_config::Config;
+use wharf_config::account_error::{AccountError, open_failure};
+use wharf_config::choice::AnonymousPermissions;
+use wharf_config::login_sources::LoginSource;
+use wharf_config::outcome::Failure;
 use wharf_core::account::{Account, AccountLimits, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
@@ -16,14 +21,9 @@ use wharf_users::single::{NoUsers, Single};
 use crate::accounts::{
     self, AccountStoreKind, FolderUse, WatchedStore, all_records, alone, database,
 };
-use crate::config::Config;
-use crate::config::choice::AnonymousPermissions;
-use crate::config::login_sources::LoginSource;
 use crate::logins::Sources;
-use crate::outcome::Failure;
 use crate::sandbox::reach::StoreAccess;
 use crate::share::{Share, ShareAccess};
-use crate::user_command::{UserCommandError, open_failure};
 
 /// The accounts and their folders.
 pub(crate) struct Accounts {
@@ -182,7 +182,7 @@ fn of_database(
             ));
             Vec::new()
         }
-        Err(error) => return Err(UserCommandError::from(error).into_failure(false)),
+        Err(error) => return Err(AccountError::from(error).into_failure(false)),
     };
     if users.is_unencrypted() {
         warnings.push(format!(

@@ -74,10 +74,6 @@ mod serve_command;
 #[cfg(target_os = "linux")]
 mod service_command;
 #[cfg(test)]
-#[cfg(all(target_os = "linux", feature = "sqlite", feature = "postgres", feature = "webhooks"))]
-#[path = "../../src/snapshot.rs"]
-mod snapshot;
-#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod snippets;
 #[cfg(test)]

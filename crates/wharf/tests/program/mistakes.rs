@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::snapshot::assert_same;
 use crate::support::TestFolder;
+use wharf_testkit::assert_same;
 
 /// One run of the program that must fail.
 struct Mistake {

@@ -9,7 +9,7 @@ use super::super::gauges::{DiskSpace, QuotaUse};
 use wharf_server::diagnostics::Cause;
 
 use super::*;
-use crate::snapshot::assert_same;
+use wharf_testkit::assert_same;
 
 fn full_page() -> String {
     let found = GaugeValues {
