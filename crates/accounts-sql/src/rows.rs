@@ -284,7 +284,10 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
         column: 1,
         span: 0..0,
         key: format!("{table}.{column}"),
-        message: format!("the name is not text, {effect}"),
+        message: match hex {
+            "" => format!("the name is empty, {effect}"),
+            _ => format!("the name is not text, {effect}"),
+        },
         hint: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
     };
     Fault { holder, password: None, problems: vec![problem] }

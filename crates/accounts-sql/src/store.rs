@@ -211,7 +211,9 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, Sto
                 ),
             ),
         };
-        format!("SELECT '{table}', '{column}', {hex} FROM {table} WHERE {condition}")
+        // The list of accounts begins after the empty name.
+        let is_empty = if *table == ACCOUNTS.main { " OR name = ''" } else { "" };
+        format!("SELECT '{table}', '{column}', {hex} FROM {table} WHERE {condition}{is_empty}")
     });
     let sql = selects.collect::<Vec<_>>().join(" UNION ALL ");
     let most = match dialect {
@@ -223,7 +225,8 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, Sto
     let mut found = connection.run(&format!("{sql} LIMIT {most}"), &[]).await?;
     #[cfg(feature = "postgres")]
     if dialect == Dialect::Postgres {
-        found.retain(|row| !row.last().and_then(SqlValue::text).is_some_and(is_hex_of_text));
+        let is_text = |hex: &str| !hex.is_empty() && is_hex_of_text(hex);
+        found.retain(|row| !row.last().and_then(SqlValue::text).is_some_and(is_text));
     }
     found.truncate(NAMELESS_MAX);
     Ok(found)

@@ -6,6 +6,9 @@ use std::fmt;
 /// The result of a file operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The message of [`ErrorKind::Forbidden`] for a file of the server itself, such as its accounts.
+pub const SERVER_FILE: &str = "it is a file of the server itself";
+
 /// A failed file operation.
 ///
 /// The source is for the log; clients only get a reply that depends on `kind`.

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use wharf_core::error::{Error, ErrorKind};
+use wharf_core::error::{Error, ErrorKind, SERVER_FILE};
 use wharf_core::permission::Permissions;
 use wharf_proto::args::ArgError;
 use wharf_proto::path::{PathError, VPath, escaped};
@@ -64,6 +64,8 @@ impl Refusal {
              NAME --permissions changes it; a share accepts uploads with -w";
         const OWNER: &str = "give the server's user write access (chown, chmod); for a link out of \
                              the home, see files.follow_symlinks";
+        const SERVER_FILE_HINT: &str =
+            "keep the server's files outside of the homes: wharf check lists them";
         const REPLACE: &str = "to replace files, the account needs the permission `overwrite`, and \
              files.overwrite = true";
         const PARENTS: &str = "create the folder, or set files.create_parent_dirs = true";
@@ -71,7 +73,11 @@ impl Refusal {
             Self::Denied(permission) => {
                 (format!("permission denied: missing permission `{permission}`"), PERMISSION_HINT)
             }
-            Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),
+            Self::Forbidden(reason) => {
+                let is_own = reason.contains(SERVER_FILE);
+                let hint = if is_own { SERVER_FILE_HINT } else { OWNER };
+                (format!("permission denied: {reason}"), hint)
+            }
             Self::ByRule(denial) => {
                 (format!("permission denied: {}", denial.reason), PERMISSION_HINT)
             }

@@ -21,7 +21,7 @@ use crate::next::ServerSideJob;
 use crate::pump::{LocalCopy, Mover};
 use crate::rate_limit::RateLimiter;
 use crate::refusal::Refusal;
-use crate::registry::SessionHandle;
+use crate::registry::{End, SessionHandle};
 use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::shared::Shared;
@@ -44,13 +44,21 @@ pub(crate) async fn run(
         ServerSideJob::Digest { source, bytes, of, to_reply } => {
             let limits = JobLimits::new(session, Direction::Download);
             let local = limits.local();
-            let ending = drive_with_control(
-                control,
-                session,
-                pin!(local.digest(source, bytes, of)),
-                &mut pending_line,
-            )
-            .await;
+            // It changes nothing, so a shutdown does not wait for it.
+            let act = pin!(async {
+                tokio::select! {
+                    // Completion comes first.
+                    biased;
+                    digest = local.digest(source, bytes, of) => Ok(digest),
+                    reason = handle.ended(End::AfterTransfer) => Err(reason.to_owned()),
+                }
+            });
+            let ending = match drive_with_control(control, session, act, &mut pending_line).await {
+                Ending::Done(Ok(digest)) => Ending::Done(digest),
+                Ending::Done(Err(reason)) | Ending::Ended(reason) => Ending::Ended(reason),
+                Ending::Aborted => Ending::Aborted,
+                Ending::Lost(gone) => Ending::Lost(gone),
+            };
             outcome_of(ending, to_reply)
         }
         ServerSideJob::Copy { source, mut sink, from, to } => {

@@ -216,3 +216,14 @@ fn row_16_checksums_are_computed_one_at_a_time_and_abor_ends_one() {
          C: HASH big\nC: HASH a\nWAIT 100s\nS: 213 SHA-256 0-50000000 *\nS: 213 SHA-256 0-5 *",
     );
 }
+
+#[test]
+fn row_44_a_shutdown_does_not_wait_for_a_checksum() {
+    let world = world().file("/big", vec![b'x'; 50_000_000]).settings(|settings| {
+        settings.limits.transfer_download_rate =
+            wharf_core::account::Rate::from_bytes_per_second(1_000_000);
+    });
+    inside(&world, "C: HASH big\nSHUTDOWN 30s\nWAIT 1s\nS: 426 *\nS: 421 *\nS: EOF");
+    // Without a shutdown it completes.
+    inside(&world, "C: HASH big\nWAIT 100s\nS: 213 SHA-256 0-50000000 *");
+}

@@ -179,15 +179,17 @@ async fn a_name_that_is_bytes_or_missing_is_reported_and_the_list_continues() {
     // Readable in SQL, but it never matches a login.
     run("INSERT INTO accounts (name, home) VALUES (CAST('ben' AS BLOB), '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (NULL, '/srv/ben')");
+    run("INSERT INTO accounts (name, home) VALUES ('', '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (CAST(x'62ff' AS TEXT), '/srv/ben')");
     run("PRAGMA foreign_keys = OFF; INSERT INTO paths VALUES (x'616e6e62', '/a', 'none')");
     assert_eq!(suite::names(&store).await, ["anna", "zoe"]);
     let mut found = suite::faults(&store).await;
     found.sort();
     let parts = [
+        // NULL and an empty one.
+        ("accounts.name", "(no name)"),
         ("accounts.name", "(bytes 62656E)"),
         ("accounts.name", "(bytes 62FF)"),
-        ("accounts.name", "(no name)"),
         ("paths.account", "(bytes 616E6E62)"),
     ];
     assert_eq!(found.len(), parts.len(), "{found:?}");

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, Result as Call};
-use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::error::{Error, ErrorKind, Result, SERVER_FILE};
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{Change, LastLink};
 use wharf_proto::entry::{Entry, Kind};
@@ -376,7 +376,7 @@ impl Root {
 
 /// Files of the server are reported like a missing permission.
 fn denied() -> Error {
-    Error::new(ErrorKind::Forbidden, "it is a file of the server itself")
+    Error::new(ErrorKind::Forbidden, SERVER_FILE)
 }
 
 pub(super) fn check_regular(kind: Kind) -> Result<()> {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use same_file::Handle;
-use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::error::{Error, ErrorKind, Result, SERVER_FILE};
 use wharf_core::storage::{Change, LastLink, ListDetail, Replace};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::{VPath, escaped};
@@ -221,7 +221,7 @@ impl Root {
 
 /// Files of the server are reported like a missing permission.
 fn denied() -> Error {
-    Error::new(ErrorKind::Forbidden, "it is a file of the server itself")
+    Error::new(ErrorKind::Forbidden, SERVER_FILE)
 }
 
 fn check_regular(kind: Kind) -> Result<()> {

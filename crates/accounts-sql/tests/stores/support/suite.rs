@@ -359,6 +359,10 @@ async fn unreadable_names(store: &SqlUsers, run: impl Fn(&str), bytes: &str) {
     assert_eq!(names(store).await, ["anna", "ben", "carl", "dora"]);
     store.login(&attempt("ben", "secret")).await.unwrap();
     run("DELETE FROM accounts WHERE home = '/srv/x'");
+    run("INSERT INTO accounts (name, home) VALUES ('', '/srv/x')");
+    let found = faults(store).await;
+    assert!(found.len() == 1 && found[0].contains("accounts.name: the name is empty"), "{found:?}");
+    run("DELETE FROM accounts WHERE home = '/srv/x'");
     run(&format!("INSERT INTO groups (name) VALUES ({bytes})"));
     let found = faults(store).await;
     assert!(
