@@ -28,6 +28,8 @@ pub(super) const CORPUS: [(&str, &str); 6] = [
 学生成绩单.xls
 装修图纸.dwg
 采购订单_001.pdf
+采购清单
+采购清单_v2.docx
 测试用例.xlsx
 春节放假通知.doc
 北京地图.jpg
