@@ -456,6 +456,7 @@ impl Tree {
         // The system would replace an empty directory by a directory, which is not allowed here.
         let replace = if is_dir { Replace::Forbidden } else { replace };
         let moved = self.file_of(&old)?;
+        let is_unfinished = kind == Kind::File && self.has_unfinished(from)?;
         old.dir.rename(old.name, &new.dir, new.name, replace)?;
         if let Some(counting) = &counting {
             for file in moved.iter().chain(&replaced) {
@@ -465,6 +466,10 @@ impl Tree {
                 counting.freed_at(to, gone.bytes, 1);
             }
             counting.renamed(from, to, unaccounted);
+        }
+        if is_unfinished && let Ok(Some((_, identity))) = new.dir.identity(new.name) {
+            // Its client may continue it under the new name.
+            self.interrupted.remember(&partial_name(&self.account, new.name), &identity);
         }
         // Unfinished uploads of any account to either name are void, and recognized as such by the
         // file that exists now, or its absence. They are kept, so that an account does not mistake

@@ -525,6 +525,31 @@ async fn row_33_an_interrupted_overwrite_that_was_not_kept_cannot_be_continued()
 }
 
 #[tokio::test]
+async fn row_33_an_interrupted_overwrite_is_not_continued_in_the_renamed_file() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    for (from, to) in [("/f", "/g"), ("/h", "/i")] {
+        put(&disk, from, b"0123456789").await.unwrap();
+        let is_interrupted = from == "/f";
+        if is_interrupted {
+            let mut sink = begin(&disk, from, Start::Fresh).await;
+            feed(&mut sink, b"new").await;
+            sink.abort().await;
+        }
+        disk.rename(&path(from), &path(to), Replace::Allowed).await.unwrap();
+        let started = disk.write(&path(to), write(Start::At(3))).await;
+        if is_interrupted {
+            fails(started, &[ErrorKind::Interrupted], "resume");
+            continue;
+        }
+        let mut sink = started.unwrap();
+        feed(&mut sink, b"new").await;
+        sink.commit().await.unwrap();
+        assert_eq!(content(&disk, &path(to)).await.unwrap(), b"012new");
+    }
+}
+
+#[tokio::test]
 async fn row_33_an_interrupted_restart_inside_a_file_is_not_forgotten() {
     let world = World::new();
     let disk = world.disk(&fast());
