@@ -37,7 +37,7 @@ use crate::certificate::CertificateSummary;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
 use crate::os::{ProcessUsage, SuccessorStarter};
-use crate::outcome::{Failure, plain};
+use crate::outcome::{Failure, counted, plain};
 
 /// Certificates that expire sooner cause a warning.
 const DAYS_LEFT_FEW: i64 = 14;
@@ -271,7 +271,8 @@ impl AdminBackend for AdminService {
         let days = certificate.and_then(|certificate| certificate.days_left);
         if let Some(days) = days.filter(|days| (0..DAYS_LEFT_FEW).contains(days)) {
             warnings.push(format!(
-                "the certificate expires in {days} days; replace the file, and the new one is used"
+                "the certificate expires in {}; replace the file, and the new one is used",
+                counted(days, "day")
             ));
         }
         warnings
