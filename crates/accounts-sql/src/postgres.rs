@@ -18,7 +18,7 @@ use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use self::tls::PgTls;
 use crate::address::Postgres;
-use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
+use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY, plain};
 
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -266,24 +266,11 @@ fn innermost(error: &Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    let text = cause.to_string();
-    let end = text.rfind(" (os error ").unwrap_or(text.len());
-    lower_first(text.get(..end).unwrap_or(&text))
+    plain(&cause.to_string())
 }
 
 fn slow(shown: &str, waited: Duration) -> StoreError {
     let what = format!("no response from PostgreSQL at {shown} within {} s", waited.as_secs());
     StoreError::new(StoreErrorKind::Unreachable, what)
         .hint("check that it runs, and its address in accounts.store")
-}
-
-/// Lower case for the first letter of an ordinary word; names and paths are unchanged.
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => text.to_owned(),
-    }
 }

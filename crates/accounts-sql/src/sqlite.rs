@@ -14,7 +14,7 @@ use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{create_private, open_to_others};
 
-use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
+use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY, plain};
 
 /// One connection.
 pub(crate) struct SqliteConnection {
@@ -241,7 +241,8 @@ fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
         }
         _ => StoreErrorKind::Unusable,
     };
-    let what = format!("cannot {act} the database {}: {error}", path.display());
+    let reason = plain(&error.to_string());
+    let what = format!("cannot {act} the database {}: {reason}", path.display());
     StoreError::new(kind, what).hint("check the path in accounts.store, and its folder")
 }
 

@@ -15,7 +15,8 @@ use crate::standard_paths;
 
 /// English templates with `{}` for values, each followed by an indented line in Chinese.
 ///
-/// There, `{0}` is the first value; `{0:m}` if the value is a message, which is translated, too.
+/// There, `{0}` is the first value; `{0:m}` if the value is a message, which is translated, too;
+/// `{0:l}` if it is a list, whose commas become `、`.
 const MESSAGES: &[&str] = &[
     include_str!("chinese/check.txt"),
     include_str!("chinese/why.txt"),
@@ -72,17 +73,18 @@ pub fn is_active() -> bool {
 
 /// A message in Chinese; unchanged if it is unknown.
 pub fn message(text: &str) -> String {
-    translated(&ALL_MESSAGES, text).unwrap_or_else(|| text.to_owned())
+    translated(&*ALL_MESSAGES, text).unwrap_or_else(|| text.to_owned())
 }
 
 /// A part of a message, such as where a key is set.
 pub fn part(text: &str) -> String {
-    translated(&ALL_PARTS, text).unwrap_or_else(|| message(text))
+    let known = ALL_PARTS.iter().chain(&*ALL_MESSAGES);
+    translated(known, text).unwrap_or_else(|| text.to_owned())
 }
 
 /// An action with its path, such as `upload /a.txt`.
 pub fn action(text: &str) -> String {
-    translated(&ALL_ACTIONS, text).unwrap_or_else(|| text.to_owned())
+    translated(&*ALL_ACTIONS, text).unwrap_or_else(|| text.to_owned())
 }
 
 /// The name of a row, a section, a level or a kind.
@@ -153,8 +155,11 @@ fn templates(tables: &'static [&'static str]) -> Vec<BilingualTemplate> {
 }
 
 /// The translation by the template with the longest fixed text.
-fn translated(known: &[BilingualTemplate], text: &str) -> Option<String> {
-    let matching = known.iter().filter_map(|one| Some((one, values(one.english, text)?)));
+fn translated<'k>(
+    known: impl IntoIterator<Item = &'k BilingualTemplate>,
+    text: &str,
+) -> Option<String> {
+    let matching = known.into_iter().filter_map(|one| Some((one, values(one.english, text)?)));
     let (template, values) = matching.max_by_key(|(one, _)| fixed_length(one.english))?;
     filled(template.chinese, &values)
 }
@@ -189,20 +194,42 @@ fn filled(chinese: &str, values: &[&str]) -> Option<String> {
     let mut rest = chinese;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
-        let (number, is_message) = match name.strip_suffix(":m") {
-            Some(number) => (number, true),
-            None => (name, false),
-        };
+        let (number, kind) = name.split_once(':').unwrap_or((name, ""));
         let value = *values.get(number.parse::<usize>().ok()?)?;
-        out += before;
-        if is_message {
-            out += &part(value);
-        } else {
-            out += value;
+        join(&mut out, before);
+        match kind {
+            "m" => join(&mut out, &part(value)),
+            "l" => out += &value.replace(", ", "、"),
+            _ => out += value,
         }
         rest = after;
     }
-    Some(out + rest)
+    join(&mut out, rest);
+    Some(out)
+}
+
+/// Appends a text. Chinese is separated from Latin letters by a space, but not from Chinese.
+fn join(out: &mut String, next: &str) {
+    let (before, after) = (out.trim_end_matches(' '), next.trim_start_matches(' '));
+    let (left, right) = (before.chars().next_back(), after.chars().next());
+    let is_latin = |letter: char| letter.is_ascii_alphanumeric();
+    match (left, right) {
+        (Some(left), Some(right)) if is_han(left) && is_han(right) => {
+            out.truncate(before.len());
+            *out += after;
+        }
+        (Some(left), Some(right))
+            if is_han(left) && is_latin(right) || is_latin(left) && is_han(right) =>
+        {
+            out.truncate(before.len());
+            out.extend([" ", after]);
+        }
+        _ => *out += next,
+    }
+}
+
+fn is_han(letter: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&letter)
 }
 
 #[cfg(test)]

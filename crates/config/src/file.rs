@@ -27,9 +27,10 @@ pub fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
             ProblemLocation::Nowhere,
         );
         match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                problem.hint(format!("create it:  wharf config default > {shown}"))
-            }
+            std::io::ErrorKind::NotFound => ConfigProblem {
+                title: format!("configuration file not found: {shown}"),
+                ..problem.hint(format!("create it:  wharf config default > {shown}"))
+            },
             std::io::ErrorKind::IsADirectory => {
                 let file = path.join("wharf.toml");
                 problem.hint(format!("name the file, such as {}", file.display()))
@@ -91,6 +92,8 @@ fn syntax_fault<'m>(message: &'m str, hint: Option<&str>) -> &'m str {
         || message.starts_with("invalid basic string, expected non-double-quote")
     {
         CONTROL_CHARACTER
+    } else if message == "invalid basic string, expected `\"`" {
+        "unclosed string, expected `\"`"
     } else {
         message
     }

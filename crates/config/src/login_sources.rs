@@ -169,8 +169,9 @@ impl ConfigValue for OptionalUrl {
 
 fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
-    let hint =
-        format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
+    let all: Vec<_> =
+        words.iter().flat_map(|word| [format!("{word}HOST"), format!("{word}HOST:PORT")]).collect();
+    let hint = format!("use one of {}", all.join(", "));
     // The URL may contain a password, which must not be printed.
     let shown = if text.contains('@') { "the URL" } else { text };
     match Endpoint::parse(text) {

@@ -119,6 +119,9 @@ impl Raw {
             Self::Text(_) | Self::Plain(_) => "text".to_owned(),
             Self::Integer(number) => number.to_string(),
             Self::Boolean(is_true) => is_true.to_string(),
+            Self::List(members) if members.iter().all(|one| matches!(one, Self::Integer(_))) => {
+                self.to_toml()
+            }
             Self::List(_) => "a list".to_owned(),
             Self::Other(what) => (*what).to_owned(),
         }

@@ -23,6 +23,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             "h" => 3_600_000,
             "d" => 86_400_000,
             "" if number == "0" => 0,
+            "" if number.is_empty() => return Err(wrong()),
             "" => return Err(format!("invalid time `{text}`: the unit is missing")),
             _ => return Err(wrong()),
         };

@@ -201,11 +201,7 @@ impl CsvLine<'_> {
         let value = parse(cell);
         if value.is_none() {
             let what = format!("invalid {column} `{}`", cell.escape_debug());
-            found.lost(
-                &self.location,
-                what,
-                "correct it and import again, or:  wharf user edit NAME",
-            );
+            found.lost(&self.location, what, "correct the row and import it again");
         }
         value
     }

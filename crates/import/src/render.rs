@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use wharf_config::hint::with_config;
 use wharf_config::keys::{ConfigKey, ConfigSection, SECTIONS};
 use wharf_config::outcome::counted;
 use wharf_config::show::value_text;
@@ -124,7 +125,7 @@ pub fn report(found: &ImportResult) -> String {
     for (kind, title) in [
         (NoteKind::Lost, "Not imported"),
         (NoteKind::Changed, "Different from before"),
-        (NoteKind::Advice, "To know"),
+        (NoteKind::Advice, "Notes"),
     ] {
         let mut notes: Vec<_> = found.notes.iter().filter(|note| note.kind == kind).collect();
         notes.sort_by(|one, other| one.location.cmp(&other.location));
@@ -137,7 +138,7 @@ pub fn report(found: &ImportResult) -> String {
                 note.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
             let _ = writeln!(out, "  {}{}", one_line(&location), one_line(&note.what));
             if !note.hint.is_empty() {
-                let _ = writeln!(out, "      {}", one_line(&note.hint));
+                let _ = writeln!(out, "      {}", one_line(&with_config(&note.hint)));
             }
         }
     }

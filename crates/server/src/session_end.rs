@@ -43,6 +43,14 @@ impl fmt::Display for SessionEnd {
     }
 }
 
+impl SessionEnd {
+    /// The end of a session that was terminated for this reason, but had to be dropped.
+    pub(crate) fn forced(reason: &str) -> Self {
+        let reason = as_reason(reason);
+        Self::Terminated(format!("{reason} (forced: the session did not end in time)"))
+    }
+}
+
 /// The text that the client received as one of the reasons above: a single sentence without a
 /// capital letter and a full stop.
 fn as_reason(text: &str) -> String {
@@ -67,5 +75,9 @@ mod tests {
         assert_eq!(shown("Maintenance. Back at 9."), "Maintenance. Back at 9.");
         assert_eq!(shown("TLS will be required"), "TLS will be required");
         assert_eq!(SessionEnd::Closed.to_string(), "quit");
+        assert_eq!(
+            SessionEnd::forced("The server is shutting down.").to_string(),
+            "the server is shutting down (forced: the session did not end in time)"
+        );
     }
 }

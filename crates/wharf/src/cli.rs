@@ -48,6 +48,7 @@ use why::WhyArgs;
 #[derive(Debug, Parser)]
 #[command(
     name = "wharf",
+    bin_name = "wharf",
     version,
     about = "FTP and FTPS server. Share a folder now, or run accounts for years.",
     help_template = TEMPLATE,

@@ -60,6 +60,10 @@ fn migrate(global: &GlobalArgs, writes: bool) -> Result<Exit, Failure> {
 }
 
 fn invalid(problem: ConfigProblem, source: Option<&ConfigText>, is_coloured: bool) -> Failure {
+    if source.is_none() {
+        let failure = Failure { hint: problem.hint, ..Failure::new(problem.title) };
+        return Failure { exit: Exit::ConfigInvalid, ..failure };
+    }
     print_error(&render(&[problem], source, is_coloured));
     Failure { exit: Exit::ConfigInvalid, ..Failure::new("") }
 }

@@ -55,6 +55,9 @@ fn main() -> ExitCode {
         Err(error) => {
             let words: Vec<_> = std::env::args_os().collect();
             if let Some(failure) = cli::mistake::failure(&error, &words) {
+                if let Some(file) = cli::mistake::config_file(&words) {
+                    hint::set_config(&file);
+                }
                 cli::mistake::report(&failure, &words, Colour::default().is_on());
                 return failure.exit.into();
             }

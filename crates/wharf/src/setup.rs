@@ -91,6 +91,15 @@ pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure
             .hint("run as its owner, or without it:  wharf --no-config"));
     }
     let loaded = Loaded::load(inputs);
+    if inputs.file.is_some()
+        && loaded.layers.source.is_none()
+        && let [problem] = &*loaded.problems
+    {
+        // The file could not be read, so there is no line to show.
+        let hint = problem.hint.clone();
+        let failure = Failure { hint, ..Failure::new(problem.title.clone()) };
+        return Err(Failure { exit: Exit::ConfigInvalid, ..failure });
+    }
     print_error(&render(&loaded.problems, loaded.layers.source.as_ref(), is_coloured));
     if loaded.is_valid() {
         return Ok(loaded);

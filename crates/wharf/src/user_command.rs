@@ -175,7 +175,7 @@ async fn edit(
         fresh = made;
     }
     if change.is_empty() {
-        return Err(Failure::usage("no settings to change were given")
+        return Err(Failure::usage("missing option: a setting to change")
             .hint("list settings:  wharf user edit --help")
             .into());
     }

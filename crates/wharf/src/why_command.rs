@@ -139,7 +139,7 @@ fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Ex
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load(&inputs, is_coloured)?;
-    let case = Query {
+    let mut case = Query {
         config: &config,
         layers: &layers,
         user: &options.user,
@@ -152,11 +152,13 @@ fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Ex
             std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string()
         }),
         is_named: options.reach.socket.is_some(),
-        homes: every_home(&config, is_coloured),
+        homes: Vec::new(),
     };
     let mut notes = Vec::new();
     let client = client(global, &options.reach);
+    // Fails if the accounts cannot be read, after printing why.
     let subject = AccountSubject::find(&case, is_coloured)?;
+    case.homes = every_home(&config, is_coloured);
     let before = login::before(&case, &subject)?;
     become_server(&config, &mut notes)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -56,8 +56,8 @@ const NOT_MESSAGES: &[&str] = &[
     "one of",
     ", without quotes",
     "; to rewrite the file:  wharf config migrate --write",
-    "HOST, ",
-    "HOST:PORT, ",
+    "{word}HOST",
+    "{word}HOST:PORT",
     "the URL",
     "user {user}",
     // Of changes of accounts.
@@ -72,6 +72,8 @@ const NOT_MESSAGES: &[&str] = &[
     "invalid comment character",
     "invalid basic string, expected non-double-quote",
     "invalid value for option `port`",
+    "invalid peer certificate: ",
+    "invalid basic string, expected `\"`",
     " (os error ",
     "SQLite format 3\\0",
     "a test reads every default in the table",
@@ -132,10 +134,6 @@ const COMMANDS: &[&str] = &[
     "BEGIN ",
 ];
 
-fn is_han(letter: char) -> bool {
-    ('\u{4e00}'..='\u{9fff}').contains(&letter)
-}
-
 #[test]
 fn both_sides_of_a_template_have_the_same_values() {
     for (name, tables) in TABLES {
@@ -150,7 +148,7 @@ fn both_sides_of_a_template_have_the_same_values() {
             let used: BTreeSet<usize> = chinese
                 .split('{')
                 .skip(1)
-                .map(|rest| rest.split('}').next().unwrap().trim_end_matches(":m").parse().unwrap())
+                .map(|rest| rest.split(['}', ':']).next().unwrap().parse().unwrap())
                 .collect();
             assert_eq!(used, (0..count).collect(), "{english:?}: {chinese:?}");
             assert_eq!(chinese.matches('{').count(), count, "{english:?}: {chinese:?}");
@@ -166,6 +164,18 @@ fn values_stay_and_messages_within_messages_are_translated() {
             "port 21 is in use by an unknown program (run as root to see it)",
             "端口 21 已被占用：未知程序（以 root 执行即可查看）",
         ),
+        // Spaces are between Chinese and Latin letters, not within Chinese; lists have 、.
+        (
+            "expected an IP address such as `0.0.0.0` or `[::]`",
+            "应为 IP 地址，例如 `0.0.0.0` 或 `[::]`",
+        ),
+        ("expected a string, found an integer", "应为字符串，实际为整数"),
+        ("use one of `off`, `login`", "请使用以下之一：`off`、`login`"),
+        (
+            "`limits.connections`: -1 is out of range: 0 to 9",
+            "`limits.connections`：-1 超出范围：0 到 9",
+        ),
+        ("the certificate expires in 1 day, on 2027-01-31", "证书将在 1 天后过期（2027-01-31）"),
         // Also an account with the name of a row.
         ("files cannot log in: it has no password", "files 无法登录：没有设置密码"),
         ("anna cannot log in: /a: b is not a folder", "anna 无法登录：/a: b 不是文件夹"),

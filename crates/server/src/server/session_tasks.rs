@@ -135,10 +135,7 @@ pub(super) async fn cut_off(handle: &SessionHandle) -> SessionEnd {
         let _ = timeout(COMMIT_MAX, handle.committed()).await;
     })
     .await;
-    SessionEnd::Terminated(format!(
-        "{} (forced: the session did not end in time)",
-        reason.trim_end_matches('.')
-    ))
+    SessionEnd::forced(reason)
 }
 
 /// Waits for transfers for `grace`, then ends them.

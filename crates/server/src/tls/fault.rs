@@ -188,6 +188,9 @@ pub(crate) fn describe(error: &io::Error) -> String {
     let Some(library) = of_library(error) else {
         return match error.kind() {
             io::ErrorKind::UnexpectedEof => "the client closed the connection".to_owned(),
+            io::ErrorKind::ConnectionReset => "connection reset by peer".to_owned(),
+            io::ErrorKind::BrokenPipe => "broken pipe".to_owned(),
+            io::ErrorKind::TimedOut => "connection timed out".to_owned(),
             _ => error.to_string(),
         };
     };

@@ -82,7 +82,12 @@ fn read_with(
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            reader.report(span, String::new(), format!("invalid TOML: {}", error.message()), None);
+            let hint = match error.message() {
+                "duplicate key" => "keep only one of the two",
+                _ => "write [users.NAME] on its own line, and the keys of the account below it",
+            };
+            let what = format!("invalid TOML: {}", error.message());
+            reader.report(span, String::new(), what, Some(hint.to_owned()));
             reader.secrets = likely_secrets(source);
             ParsedFile::default()
         }

@@ -1,6 +1,6 @@
 //! `wharf check --ask`: checks a server as a client, step by step.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +50,8 @@ pub(super) fn inspect(
 ) -> Result<(), Failure> {
     let (host, port) = split(server, PORT)?;
     let address = resolve(&host, port)?;
-    page.line(format!("{host} at {address}"));
+    let is_address = host.parse::<IpAddr>().is_ok();
+    page.line(if is_address { address.to_string() } else { format!("{host} ({address})") });
     let remote = RemoteCheck { host, address, options };
     let Some(checked) = remote.connect(page) else { return Ok(()) };
     let Some(user) = &options.user else {
@@ -136,7 +137,8 @@ impl RemoteCheck<'_> {
             Ok(secured) => report_tls(&secured, page),
             Err(error) => return failed(&error, page),
         }
-        page.row("verified", &format!("no: {}", shown(why)));
+        let why = verification_fault(why);
+        page.row("verified", &format!("no: {why}"));
         page.warn(
             format!("clients that verify the certificate reject it or ask their user: {why}"),
             "use a certificate of a trusted CA for the host name that clients use",
@@ -392,6 +394,16 @@ fn failed<T>(error: &Error, page: &mut CheckPage) -> Option<T> {
 }
 
 /// Text of an untrusted server, escaped for a terminal.
+/// Why a certificate is not trusted, in the words of browsers.
+fn verification_fault(why: &str) -> String {
+    let fault = why.strip_prefix("invalid peer certificate: ").unwrap_or(why);
+    match fault {
+        "UnknownIssuer" => "the certificate authority is unknown".to_owned(),
+        _ if fault.contains("CaUsedAsEndEntity") => "the certificate is self-signed".to_owned(),
+        _ => shown(why),
+    }
+}
+
 fn shown(text: &str) -> String {
     let harmless = |letter: char| if letter.is_control() { '?' } else { letter };
     text.chars().map(harmless).take(SHOWN_LETTERS_MAX).collect()

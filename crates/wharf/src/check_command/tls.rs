@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rustls::{ClientConnection, ServerConnection};
 use rustls_pki_types::ServerName;
 use wharf_config::choice::TlsMode;
-use wharf_config::outcome::{Exit, Failure};
+use wharf_config::outcome::{Exit, Failure, counted};
 use wharf_config::standard_paths;
 use wharf_config::value::PublicAddress;
 use wharf_load::{Trust, client_config};
@@ -106,17 +106,18 @@ fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut CheckPage) {
         }
         let Some(end) = part.not_after else { continue };
         let left = (end.as_second() - now.as_second()).div_euclid(DAY);
+        let days = counted(left.unsigned_abs(), "day");
         let hint = "replace it, then:  wharf reload";
         if left < 0 {
             let message = format!("{what} expired on {}: clients reject it", day(end));
             let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
             page.failed(failure.hint(hint));
         } else if left < DAYS_LEFT_FEW {
-            page.warn(format!("{what} expires in {left} days, on {}", day(end)), hint);
+            page.warn(format!("{what} expires in {days}, on {}", day(end)), hint);
         } else if left < DAYS_LEFT_SOME {
-            page.note(format!("{what} expires in {left} days, on {}", day(end)), hint);
+            page.note(format!("{what} expires in {days}, on {}", day(end)), hint);
         } else if place == 0 {
-            page.row("dates", &format!("until {}, {left} days", day(end)));
+            page.row("dates", &format!("until {}, {days}", day(end)));
         }
     }
 }

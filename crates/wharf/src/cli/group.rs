@@ -8,6 +8,7 @@ use super::user::{PERMISSIONS, SettingArgs};
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
     /// Add a group; add accounts to it with `wharf user edit NAME --group GROUP`
+    #[command(next_line_help = true)]
     #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Add {
         /// Up to 64 bytes; no slash, no control characters
@@ -31,6 +32,7 @@ pub(crate) enum GroupCommand {
     },
     /// Change a group; only the given settings change
     #[command(alias = "set")]
+    #[command(next_line_help = true)]
     #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Edit {
         /// Name of the group

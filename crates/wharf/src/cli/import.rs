@@ -17,7 +17,7 @@ pub(crate) enum ImportCommand {
         #[command(flatten)]
         how: ImportArgs,
     },
-    /// The text file of pure-pw, with or without the configuration
+    /// The text file of pure-pw, and optionally the configuration
     Pureftpd {
         /// The text file, not the compiled .pdb
         #[arg(value_name = "PASSWD")]
@@ -28,7 +28,7 @@ pub(crate) enum ImportCommand {
         #[command(flatten)]
         how: ImportArgs,
     },
-    #[command(about = "The AuthUserFile, with or without groups and configuration")]
+    #[command(about = "The AuthUserFile, and optionally groups and configuration")]
     Proftpd {
         /// File written by ftpasswd
         #[arg(value_name = "PASSWD")]
@@ -73,7 +73,7 @@ A table of accounts with a header row
 Columns, in any order; name and home are required:
   name, home
   password, password_hash        in plain text, or a hash
-  no_password                    true: none is needed; needs allowed_addresses
+  no_password                    true: no password; requires allowed_addresses
   permissions, paths             such as read-write, and /in=upload;/old=read
   enabled, require_tls           true or false
   upload_rate, download_rate     of all transfers of the account, such as 2MiB/s

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
@@ -29,6 +29,30 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("unban", "del"),
 ];
 
+/// Options that another command has, and what to write instead.
+const OTHER_OPTIONS: &[(&str, &[&str], &str)] = &[
+    ("wharf kick", &["--for", "--time", "--duration"], "to ban for a time:  wharf kick --ban 15m"),
+    ("wharf ban add", &["--ban", "--duration", "--expires"], "to ban for a time:  --for 15m"),
+    ("wharf serve", &["--time", "--duration"], "to stop after a time:  --for 2h"),
+    ("wharf serve", &["--socket"], "write it after the command:  wharf who --socket PATH"),
+    ("wharf stop", &["--for", "--time", "--timeout"], "to wait at most this time:  --grace 30s"),
+];
+
+/// The file that `-c` or `--config` names.
+pub(crate) fn config_file(words: &[OsString]) -> Option<PathBuf> {
+    let mut words = words.iter().skip(1).map_while(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let short = word.strip_prefix("-c").map(|file| file.trim_start_matches('='));
+        match short.or_else(|| word.strip_prefix("--config=")) {
+            Some("") => return words.next().map(PathBuf::from),
+            Some(file) => return Some(PathBuf::from(file)),
+            None if word == "--config" => return words.next().map(PathBuf::from),
+            None => {}
+        }
+    }
+    None
+}
+
 /// The error of a command line; `None` for help and the version, which clap prints.
 pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     if error.exit_code() == 0 || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -47,11 +71,7 @@ pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure
 /// Prints the error of a command line, in Chinese for commands whose output is Chinese.
 pub(crate) fn report(failure: &Failure, words: &[OsString], is_coloured: bool) {
     // A server with a configuration file has no start panel, and its output is English.
-    let is_config = |word: &str| {
-        word.starts_with("--config")
-            || word.starts_with("-c") && !word.starts_with("--") && word.len() != 1
-    };
-    let has_config = words.iter().filter_map(|word| word.to_str()).any(is_config);
+    let has_config = config_file(words).is_some();
     let is_translated = match &*Named::find(words).path {
         "wharf check" | "wharf why" => true,
         "wharf serve" => !has_config,
@@ -198,6 +218,13 @@ impl Mistake<'_> {
 
     fn unknown(&self, word: &str) -> (String, Option<String>) {
         if word.starts_with('-') {
+            let mut others = OTHER_OPTIONS.iter();
+            let path = &*self.command.path;
+            if let Some((_, _, hint)) =
+                others.find(|(command, options, _)| *command == path && options.contains(&word))
+            {
+                return (format!("unknown option `{word}`"), Some((*hint).to_owned()));
+            }
             let near = self.strings(ContextKind::SuggestedArg);
             let hint = near.first().map(|near| format!("did you mean `{}`?", bare(near)));
             return (format!("unknown option `{word}`"), hint);
@@ -218,8 +245,8 @@ impl Mistake<'_> {
         if value.is_empty() {
             return (format!("missing value of {name}"), expected);
         }
-        let near = self.strings(ContextKind::SuggestedValue);
-        let near = near.first().map(|near| format!("did you mean `{near}`? "));
+        let near = nearest(&value, words.iter().map(String::as_str));
+        let near = near.map(|near| format!("did you mean `{near}`? "));
         let hint = expected.map(|expected| near.unwrap_or_default() + &expected);
         (format!("invalid {name} `{}`: unknown value", value.escape_debug()), hint)
     }
@@ -447,6 +474,37 @@ mod tests {
         ] {
             let reported = reported(line);
             assert_eq!(reported.split(" | ").next(), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_another_command_has_a_hint() {
+        for (line, hint) in [
+            ("kick 5 --for 15m", "to ban for a time:  wharf kick --ban 15m"),
+            ("ban add 10.0.0.1 --ban 15m", "to ban for a time:  --for 15m"),
+            ("kick 5 --nope", "list options:  wharf kick --help"),
+            ("--socket x who", "write it after the command:  wharf who --socket PATH"),
+        ] {
+            assert!(reported(line).ends_with(&format!(" | {hint}")), "{}", reported(line));
+        }
+        // A value is suggested only if it resembles the given one.
+        assert!(!reported("completions tcsh").contains("did you mean"));
+        assert!(reported("completions bsh").contains("did you mean `bash`?"));
+    }
+
+    #[test]
+    fn the_configuration_file_is_found_in_an_invalid_command_line() {
+        let found = |line: &str| {
+            let words = std::iter::once("wharf").chain(line.split(' ')).map(OsString::from);
+            config_file(&words.collect::<Vec<_>>())
+        };
+        for line in
+            ["-c a.toml who -x", "who -x -ca.toml", "--config=a.toml", "who --config a.toml"]
+        {
+            assert_eq!(found(line), Some("a.toml".into()), "{line}");
+        }
+        for line in ["who --color never", "who -", "-c"] {
+            assert_eq!(found(line), None, "{line}");
         }
     }
 

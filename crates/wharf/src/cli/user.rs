@@ -14,6 +14,7 @@ pub(super) const PERMISSIONS: &str = "Permissions: read | read-write | upload | 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
     /// Add an account; prompts for the password unless an option provides it
+    #[command(next_line_help = true)]
     Add {
         /// Up to 64 bytes; no slash, no control characters
         name: String,
@@ -54,6 +55,7 @@ pub(crate) enum UserCommand {
         json: bool,
     },
     /// Change an account; only the given settings change
+    #[command(next_line_help = true)]
     #[command(mut_arg("home", |home| home.help("Home folder")))]
     #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Edit {

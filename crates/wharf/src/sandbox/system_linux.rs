@@ -196,7 +196,8 @@ fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Sa
                 }
                 ConnectionPolicy::Never => "no outgoing ports".to_owned(),
             };
-            SandboxStatus::On(format!("only {first}-{last} incoming, {out} ({version})"))
+            let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+            SandboxStatus::On(format!("only {ports} incoming, {out} ({version})"))
         } else {
             too_old("6.7")
         },

@@ -16,7 +16,7 @@ use wharf_admin::model::{
     Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals, Upgraded,
 };
 use wharf_admin::{AdminBackend, LogLines};
-use wharf_config::outcome::{Failure, plain};
+use wharf_config::outcome::{Failure, counted, plain};
 use wharf_core::async_trait;
 use wharf_core::lock;
 use wharf_server::Handle;
@@ -271,7 +271,8 @@ impl AdminBackend for AdminService {
         let days = certificate.and_then(|certificate| certificate.days_left);
         if let Some(days) = days.filter(|days| (0..DAYS_LEFT_FEW).contains(days)) {
             warnings.push(format!(
-                "the certificate expires in {days} days; replace the file, and the new one is used"
+                "the certificate expires in {}; replace the file, and the new one is used",
+                counted(days, "day")
             ));
         }
         warnings

@@ -108,7 +108,7 @@ impl Warner {
 
     /// Warns that there are no accounts.
     pub(super) fn no_accounts(&self) {
-        self.warn("there are no accounts yet; add one:  wharf user add NAME --home DIR");
+        self.warn("no accounts exist; add one:  wharf user add NAME --home DIR");
     }
 
     /// Logs the user and the sandbox status, and warns if it is root.

@@ -90,7 +90,7 @@ async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<()
     let change = SettingChanges::of_group(facts)?;
     named(&groups(store).await?, name)?;
     if change.is_empty() {
-        return Err(Failure::usage("no settings to change were given")
+        return Err(Failure::usage("missing option: a setting to change")
             .hint("list settings:  wharf group edit --help")
             .into());
     }

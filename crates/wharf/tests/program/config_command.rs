@@ -35,7 +35,7 @@ fn a_named_config_file_must_exist() {
     place
         .run(&["-c", "none.toml", "check"])
         .exits(78)
-        .reports("cannot read the configuration file none.toml")
+        .reports("configuration file not found: none.toml")
         .reports("wharf config default > none.toml");
 }
 

@@ -145,7 +145,7 @@ fn errors_are_reported_before_anything_is_changed() {
         (&["group", "add", "staff"][..], 1, "group `staff` already exists"),
         (&["group", "add", "a/b"], 2, "must not contain"),
         (&["group", "edit", "stuff", "--permissions", "read"], 4, "did you mean `staff`?"),
-        (&["group", "edit", "staff"], 2, "no settings to change were given"),
+        (&["group", "edit", "staff"], 2, "missing option: a setting to change"),
         (
             &["group", "edit", "staff", "--allowed-address", "home"],
             2,

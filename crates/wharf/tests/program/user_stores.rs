@@ -156,7 +156,7 @@ fn a_server_starts_with_an_empty_store_and_takes_the_first_account() {
     let place = with_sqlite();
     std::fs::create_dir(place.path("anna")).unwrap();
     let server = place.serve(&["--set", &homes(&place)]);
-    assert!(server.before.contains("there are no accounts yet"), "{}", server.before);
+    assert!(server.before.contains("no accounts exist"), "{}", server.before);
     add(&place, "anna").exits(0);
     server.login("anna", "secret");
 }
