@@ -44,21 +44,8 @@ pub(crate) async fn run(
         ServerSideJob::Digest { source, bytes, of, to_reply } => {
             let limits = JobLimits::new(session, Direction::Download);
             let local = limits.local();
-            // It changes nothing, so a shutdown does not wait for it.
-            let act = pin!(async {
-                tokio::select! {
-                    // Completion comes first.
-                    biased;
-                    digest = local.digest(source, bytes, of) => Ok(digest),
-                    reason = handle.ended(End::AfterTransfer) => Err(reason.to_owned()),
-                }
-            });
-            let ending = match drive_with_control(control, session, act, &mut pending_line).await {
-                Ending::Done(Ok(digest)) => Ending::Done(digest),
-                Ending::Done(Err(reason)) | Ending::Ended(reason) => Ending::Ended(reason),
-                Ending::Aborted => Ending::Aborted,
-                Ending::Lost(gone) => Ending::Lost(gone),
-            };
+            let digest = local.digest(source, bytes, of);
+            let ending = until_shutdown(control, session, digest, &mut pending_line).await;
             outcome_of(ending, to_reply)
         }
         ServerSideJob::Copy { source, mut sink, from, to } => {
@@ -113,6 +100,30 @@ pub(crate) async fn run(
     }
     sent?;
     Ok(pending_line)
+}
+
+/// Drives a job that changes nothing: a shutdown does not wait for it.
+async fn until_shutdown<T>(
+    control: &mut Control,
+    session: &mut Session,
+    job: impl Future<Output = T>,
+    pending_line: &mut PendingLine,
+) -> Ending<T> {
+    let handle = Arc::clone(&session.handle);
+    let act = pin!(async {
+        tokio::select! {
+            // Completion comes first.
+            biased;
+            done = job => Ok(done),
+            reason = handle.ended(End::AfterTransfer) => Err(reason.to_owned()),
+        }
+    });
+    match drive_with_control(control, session, act, pending_line).await {
+        Ending::Done(Ok(done)) => Ending::Done(done),
+        Ending::Done(Err(reason)) | Ending::Ended(reason) => Ending::Ended(reason),
+        Ending::Aborted => Ending::Aborted,
+        Ending::Lost(gone) => Ending::Lost(gone),
+    }
 }
 
 /// What a job uses of the session. It shares no mutable state with it.
