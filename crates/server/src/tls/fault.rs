@@ -343,7 +343,9 @@ mod tests {
         assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
         assert_eq!(alert_name(AlertDescription::HandshakeFailure), "handshake_failure");
         let system = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert_eq!(describe(&system), system.to_string());
+        assert_eq!(describe(&system), "connection reset by peer");
+        let other = io::Error::from(io::ErrorKind::AddrInUse);
+        assert_eq!(describe(&other), other.to_string());
     }
 
     #[test]
