@@ -71,3 +71,7 @@ pub(crate) fn renamed_hint(renamed: &[(&str, &str)], old: &str) -> Option<String
 pub(crate) fn current_name(old: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(known, _)| *known == old).map(|(_, new)| *new)
 }
+
+#[cfg(test)]
+#[path = "renamed/changelog_tests.rs"]
+mod changelog_tests;
