@@ -14,11 +14,12 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls};
+use wharf_core::io_error_text::plain_text;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use self::tls::PgTls;
 use crate::address::Postgres;
-use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY, plain};
+use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -266,7 +267,7 @@ fn innermost(error: &Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    plain(&cause.to_string())
+    plain_text(&cause.to_string())
 }
 
 fn slow(shown: &str, waited: Duration) -> StoreError {

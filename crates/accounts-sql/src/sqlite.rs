@@ -10,11 +10,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use wharf_core::io_error_text::plain;
 use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{create_private, open_to_others};
 
-use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY, plain};
+use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// One connection.
 pub(crate) struct SqliteConnection {
@@ -241,7 +242,7 @@ fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
         }
         _ => StoreErrorKind::Unusable,
     };
-    let reason = plain(&error.to_string());
+    let reason = plain(error);
     let what = format!("cannot {act} the database {}: {reason}", path.display());
     StoreError::new(kind, what).hint("check the path in accounts.store, and its folder")
 }

@@ -71,20 +71,3 @@ impl From<bool> for SqlValue {
         Self::Bool(Some(boolean))
     }
 }
-
-/// The text of an error within a sentence, without the number of the system's error.
-pub(crate) fn plain(text: &str) -> String {
-    let end = text.rfind(" (os error ").unwrap_or(text.len());
-    lower_first(text.get(..end).unwrap_or(text))
-}
-
-/// Lower case for the first letter of an ordinary word; names and paths are unchanged.
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => text.to_owned(),
-    }
-}

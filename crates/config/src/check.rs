@@ -6,8 +6,8 @@ use super::layers::Layers;
 use super::problem::{ConfigProblem, ProblemLocation};
 use super::value::ListenPort;
 use super::{Config, keys};
-use crate::io_error_text::plain;
 use crate::units::show_duration;
+use wharf_core::io_error_text::plain;
 
 /// Checks a configuration whose values are valid individually. Checks that involve a key in `wrong`
 /// are skipped, since its value is only a default.

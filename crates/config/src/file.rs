@@ -13,7 +13,7 @@ use super::layers::{Item, Layers, ValueOrigin};
 use super::problem::{ConfigProblem, ConfigText, ProblemLocation};
 use super::raw::Raw;
 use super::renamed::current_name;
-use crate::io_error_text::plain;
+use wharf_core::io_error_text::plain;
 
 /// Maximum size of the file; the default one has about ten thousand bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -18,7 +18,6 @@ pub mod file;
 pub mod gather;
 pub mod hint;
 pub mod hook;
-mod io_error_text;
 pub mod keys;
 pub mod layers;
 pub mod login_sources;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::hint::with_config;
-pub use crate::io_error_text::plain;
+pub use wharf_core::io_error_text::plain;
 
 /// Separates a reason from its hint in the errors of value parsers.
 pub const HINT: &str = "\nhint: ";

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod error;
 pub mod event;
 mod hex;
+pub mod io_error_text;
 mod lock;
 pub mod permission;
 pub mod storage;

@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn every_crate_is_in_the_table_of_the_architecture() {
+        let document = include_str!("../../../docs/ARCHITECTURE.md");
+        let has_row = |name: &str| document.contains(&format!("\n| `{name}` |"));
+        let crates = ARROWS.iter().filter_map(|(folder, ..)| folder.strip_prefix("crates/"));
+        let crates = crates.filter(|name| !name.contains('/'));
+        let missing: Vec<_> =
+            crates.filter(|name| *name != "wharf" && !has_row(&format!("wharf-{name}"))).collect();
+        assert_eq!(missing, [""; 0]);
+        assert!(has_row("wharf") && has_row("xtask") && !has_row("wharf-extra"));
+    }
+
+    #[test]
     fn a_new_crate_needs_a_place_and_xtask_needs_nothing() {
         assert_eq!(found(check, &[("crates/extra/Cargo.toml", "")]).len(), 1);
         let text = "[dependencies]\nregex = \"1\"\n";

@@ -86,17 +86,17 @@ fn renamed_events_and_fields_have_the_new_name_only() {
     let is_event = |name: &str| fields(&reference, name).is_some() || of_server.contains(&name);
     let mut events = 0;
     for (old, new) in &rows {
-        let (olds, news) = (quoted(old), quoted(new));
+        let (previous, current) = (quoted(old), quoted(new));
         if old.starts_with('`') && !old.contains(' ') {
             events += 1;
-            assert!(is_event(news[0]), "{new} is not an event");
-            assert!(!is_event(olds[0]), "{old} is still an event");
+            assert!(is_event(current[0]), "{new} is not an event");
+            assert!(!is_event(previous[0]), "{old} is still an event");
         } else if let Some((names, owners)) =
             old.strip_prefix("field").and_then(|rest| rest.split_once(" of "))
         {
             for event in quoted(owners) {
                 let Some(text) = fields(&reference, event) else { continue };
-                for new in &news {
+                for new in &current {
                     assert!(text.contains(&format!("| `{new}` |")), "{event} has no field {new}");
                 }
                 for old in quoted(names) {
@@ -104,7 +104,7 @@ fn renamed_events_and_fields_have_the_new_name_only() {
                 }
             }
         } else if old.starts_with("field ") {
-            let (field, old) = (news[0], olds[0]);
+            let (field, old) = (current[0], previous[0]);
             let row = format!("| `{field}` |");
             assert!(
                 reference.contains(&row) || guide.contains(&format!("`{field}`")),
