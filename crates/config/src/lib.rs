@@ -1,7 +1,7 @@
 //! The configuration: typed keys read from layers, with all problems.
 //!
 //! [`keys`] defines all keys; [`layers`] merges file, environment and flags; [`value`] and the
-//! modules beside it parse values; [`check`] finds conflicts between keys; [`problem`] renders
+//! modules beside it parse values; `check` finds conflicts between keys; [`problem`] renders
 //! problems; [`show`] prints the default file, the reference and the effective values.
 //!
 //! Beside it is what every part of the program needs to report: [`outcome`] (errors, exit codes,

@@ -326,7 +326,7 @@ fn read_paths(cell: &str) -> Option<Vec<(VPath, Permissions)>> {
     cell.split(';').filter(|part| !part.trim().is_empty()).map(one).collect()
 }
 
-/// Formats the paths for [`read_paths`].
+/// Formats the paths for `read_paths`.
 pub fn written_paths(paths: &[(VPath, Permissions)]) -> String {
     let one = |(path, permissions): &(VPath, Permissions)| {
         let path = String::from_utf8_lossy(path.as_bytes()).into_owned();

@@ -1,7 +1,7 @@
 //! pyftpdlib: the published script with `settings.py` and `user.py`, and custom programs.
 //!
-//! [`files`] finds the files, [`settings`] lists the supported names, [`users`] parses the lines of
-//! `user.py`, [`script`] the calls of a program.
+//! `files` finds the files, `settings` lists the supported names, `users` parses the lines of
+//! `user.py`, `script` the calls of a program.
 
 mod files;
 mod script;
