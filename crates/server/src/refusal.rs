@@ -231,3 +231,19 @@ impl From<ArgError> for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_for_a_file_of_the_server_does_not_loosen_its_permissions() {
+        let hint = |message: &'static str| {
+            let refusal = Refusal::from(Error::new(ErrorKind::Forbidden, message));
+            refusal.cause().expect("it has a reason").1
+        };
+        assert!(!hint(SERVER_FILE).contains("chmod"));
+        assert!(hint(SERVER_FILE).contains("outside of the homes"));
+        assert!(hint("permission denied").contains("chmod"));
+    }
+}
