@@ -1,6 +1,7 @@
 //! Leases of passive data ports.
 
 mod passive_listener;
+mod unconnected;
 mod unexpected;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::passive_listener::{PassiveListener, Sharing};
+use self::unconnected::Unconnected;
 use wharf_core::lock;
 
 use crate::admission::ClientPrefix;
@@ -22,6 +24,7 @@ use crate::net::{Net, at_port};
 use crate::tls::Acceptor;
 
 pub(crate) use self::passive_listener::{AcceptedConn, DataConnIdentity, PortEvent};
+pub(crate) use self::unconnected::AwaitedConn;
 pub(crate) use self::unexpected::UnexpectedPeers;
 
 /// Each retained port costs an unused file descriptor.
@@ -44,6 +47,7 @@ pub(crate) struct Ports {
     retained: Mutex<BTreeMap<u64, Lease>>,
     /// Sessions that wait for a port, in order of arrival.
     queue: LeaseQueue,
+    unconnected: Unconnected,
 }
 
 #[derive(Default)]
@@ -103,6 +107,7 @@ impl Ports {
             open: Mutex::default(),
             retained: Mutex::default(),
             queue: LeaseQueue::default(),
+            unconnected: Unconnected::default(),
         })
     }
 
@@ -201,7 +206,8 @@ impl Ports {
         }
     }
 
-    /// As [`Self::lease_retained`], and waits a bounded time while there is no port. Cancel safe.
+    /// As [`Self::lease_retained`], and waits a bounded time while there is no port; meanwhile, ports
+    /// without a connection are taken from sessions of this address. Cancel safe.
     pub(crate) async fn lease_in_turn(
         self: &Arc<Self>,
         net: &dyn Net,
@@ -218,6 +224,7 @@ impl Ports {
                 if let Some(lease) = self.lease(net, at, identity).await {
                     return lease;
                 }
+                self.unconnected.revoke_oldest(identity.peer);
                 // A timeout only repeats the attempt.
                 let _ = timeout(LEASE_RETRY, released).await;
             }
