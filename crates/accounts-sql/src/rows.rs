@@ -24,6 +24,8 @@ pub(crate) struct SqlColumn {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ColumnKind {
     Text,
+    /// Text without effect.
+    Remark,
     Number,
     Bool,
     /// Texts, with this between them.
@@ -50,7 +52,7 @@ const COMMON: [SqlColumn; 15] = [
     column("allowed_addresses", ColumnKind::List(',')),
     column("hours", ColumnKind::List(';')),
     column("expires", ColumnKind::Text),
-    column("comment", ColumnKind::Text),
+    column("comment", ColumnKind::Remark),
 ];
 const OWN: [SqlColumn; 2] =
     [column("password", ColumnKind::Text), column("no_password", ColumnKind::Bool)];
@@ -401,6 +403,9 @@ fn toml(kind: ColumnKind, value: &SqlValue) -> Option<Toml> {
         // could log in from anywhere.
         (kind, SqlValue::Bytes(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => toml(kind, &SqlValue::from(text)),
+            Err(_) if kind == ColumnKind::Remark => {
+                Some(Toml::from(String::from_utf8_lossy(bytes).as_ref()))
+            }
             Err(_) => Some(Toml::from(NO_TEXT)),
         },
     }
@@ -409,7 +414,7 @@ fn toml(kind: ColumnKind, value: &SqlValue) -> Option<Toml> {
 /// Converts the value of a key to its column.
 fn value(kind: ColumnKind, item: Option<&Item>) -> SqlValue {
     match kind {
-        ColumnKind::Text => SqlValue::Text(item.and_then(|item| {
+        ColumnKind::Text | ColumnKind::Remark => SqlValue::Text(item.and_then(|item| {
             item.as_str().map(str::to_owned).or_else(|| Some(item.as_integer()?.to_string()))
         })),
         // The only text allowed in place of a number is "unlimited".

@@ -344,6 +344,17 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
         assert_eq!(faults(store).await, Vec::<String>::new(), "{fix}");
         store.login(&attempt(name, "secret")).await.unwrap();
     }
+    // A comment has no effect.
+    for table in ["accounts", "groups"] {
+        run(&format!("UPDATE {table} SET comment = {bytes}"));
+    }
+    assert_eq!(faults(store).await, Vec::<String>::new());
+    for name in ["anna", "carl"] {
+        store.login(&attempt(name, "secret")).await.unwrap();
+    }
+    for table in ["accounts", "groups"] {
+        run(&format!("UPDATE {table} SET comment = NULL"));
+    }
     unreadable_names(store, &run, bytes).await;
 }
 
