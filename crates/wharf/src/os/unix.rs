@@ -47,7 +47,8 @@ static EARLY: OnceLock<Vec<Arc<AtomicBool>>> = OnceLock::new();
 pub(crate) struct HeldSignals {
     /// Set for a process that is not a server: it has the default actions.
     is_default: Arc<AtomicBool>,
-    noted: Vec<(ProcessSignal, Arc<AtomicBool>)>,
+    /// The number of each signal, and whether it has arrived.
+    noted: Vec<(i32, Arc<AtomicBool>)>,
 }
 
 /// Notes signals that would end the process. To be called first: a service manager or a script may
@@ -57,16 +58,16 @@ pub(crate) fn hold_signals() -> HeldSignals {
     // Rust ignores SIGPIPE before `main`.
     let unrelated = UNRELATED.iter().filter(|signal| **signal != ProcessSignal::PIPE);
     let mut noted = Vec::new();
-    for signal in HANDLED_LATER.iter().chain(unrelated) {
+    let named = HANDLED_LATER.iter().chain(unrelated).map(|signal| signal.as_raw());
+    for number in named.chain(REAL_TIME) {
         let flag = Arc::new(AtomicBool::new(false));
         let (is_default, own) = (Arc::clone(&is_default), Arc::clone(&flag));
-        let number = signal.as_raw();
         // The default action comes first, once it applies. If a signal cannot be caught, its
         // default action stays.
         let caught = signal_hook::flag::register_conditional_default(number, is_default)
             .and_then(|_| signal_hook::flag::register(number, own));
         if caught.is_ok() {
-            noted.push((*signal, flag));
+            noted.push((number, flag));
         }
     }
     HeldSignals { is_default, noted }
@@ -76,9 +77,9 @@ impl HeldSignals {
     /// Restores the default actions, and runs those of signals that arrived meanwhile.
     pub(crate) fn restore_defaults(self) {
         self.is_default.store(true, Ordering::SeqCst);
-        for (signal, flag) in self.noted {
+        for (number, flag) in self.noted {
             if flag.load(Ordering::SeqCst) {
-                let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
+                let _ = signal_hook::low_level::emulate_default_handler(number);
             }
         }
     }
@@ -86,7 +87,7 @@ impl HeldSignals {
     /// Leaves the signals that arrived to the server, which handles them when it has started.
     pub(crate) fn leave_to_server(self) {
         let flag = |wanted: &ProcessSignal| {
-            let noted = self.noted.iter().find(|(signal, _)| signal == wanted);
+            let noted = self.noted.iter().find(|(number, _)| *number == wanted.as_raw());
             noted.map(|(_, flag)| Arc::clone(flag)).unwrap_or_default()
         };
         // It is set once.
@@ -113,6 +114,12 @@ const UNRELATED: &[ProcessSignal] = &[
     ProcessSignal::STKFLT,
 ];
 
+/// The real-time signals that C libraries leave to programs; each ends a process by default.
+#[cfg(target_os = "linux")]
+const REAL_TIME: std::ops::RangeInclusive<i32> = 35..=64;
+#[cfg(not(target_os = "linux"))]
+const REAL_TIME: [i32; 0] = [];
+
 /// Sent by the system to a background process that uses its terminal, which must then stop:
 /// otherwise it would repeat the access for ever. Without a terminal only another process sends
 /// them.
@@ -124,9 +131,10 @@ fn catch_unrelated_signals() {
     // The flag is never read: a signal that is caught has no other effect.
     let flag = Arc::new(AtomicBool::new(false));
     let access = if has_terminal() { &[] } else { TERMINAL_ACCESS };
-    for signal in UNRELATED.iter().chain(access) {
+    let unrelated = UNRELATED.iter().chain(access).map(|signal| signal.as_raw());
+    for number in unrelated.chain(REAL_TIME) {
         // If a signal cannot be caught, its default action stays.
-        let _ = signal_hook::flag::register(signal.as_raw(), Arc::clone(&flag));
+        let _ = signal_hook::flag::register(number, Arc::clone(&flag));
     }
 }
 

@@ -143,6 +143,10 @@ const UNRELATED: &[&str] = &[
     "PWR",
     #[cfg(target_os = "linux")]
     "STKFLT",
+    #[cfg(target_os = "linux")]
+    "36",
+    #[cfg(target_os = "linux")]
+    "64",
 ];
 
 #[test]
