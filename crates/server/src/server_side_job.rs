@@ -61,13 +61,13 @@ pub(crate) async fn run(
             let (files, pool) = (session.files().cloned(), session.shared.blocking_pool.clone());
             let mut removed = Vec::new();
             let ending = {
-                let act = pin!(async {
+                let act = async {
                     match files {
                         Ok(files) => remove_tree(files, &at, &mut removed, pool).await,
                         Err(refusal) => Err(refusal),
                     }
-                });
-                drive_with_control(control, session, act, &mut pending_line).await
+                };
+                until_shutdown(control, session, act, &mut pending_line).await
             };
             for (path, is_dir) in &removed {
                 session.emit(&if *is_dir {
@@ -102,7 +102,7 @@ pub(crate) async fn run(
     Ok(pending_line)
 }
 
-/// Drives a job that changes nothing: a shutdown does not wait for it.
+/// Drives a job that moves no file contents: a shutdown does not wait for it.
 async fn until_shutdown<T>(
     control: &mut Control,
     session: &mut Session,
