@@ -42,8 +42,15 @@ impl ServerFiles {
             .into_iter()
             .map(|(path, extent)| (std::path::absolute(&path).unwrap_or(path), extent))
             .collect();
-        let index = (!paths.is_empty()).then(|| Arc::new(ServerFileIndex::new(paths)));
-        Self { index }
+        Self { index: Some(Arc::new(ServerFileIndex::new(paths))) }
+    }
+
+    /// Denies the files of `other` from now on, and no longer those that it denied before. This also
+    /// applies to clones and to directories that are open. The default value stays as it is.
+    pub fn replace_with(&self, other: &Self) {
+        if let (Some(index), Some(other)) = (&self.index, &other.index) {
+            index.replace_paths(other.paths());
+        }
     }
 
     /// The paths that lie in a directory, whatever path leads to it.

@@ -1,22 +1,33 @@
 //! Systems without device and inode numbers in the standard library: real paths are compared.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use wharf_core::lock;
 
 use super::{Extent, is_copy};
 
 /// The paths of the server.
 pub(crate) struct ServerFileIndex {
-    paths: Vec<(PathBuf, Extent)>,
+    paths: Mutex<Vec<(PathBuf, Extent)>>,
 }
 
 impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
-        Self { paths }
+        Self { paths: Mutex::new(paths) }
+    }
+
+    pub(super) fn paths(&self) -> Vec<(PathBuf, Extent)> {
+        lock(&self.paths).clone()
+    }
+
+    pub(super) fn replace_paths(&self, paths: Vec<(PathBuf, Extent)>) {
+        *lock(&self.paths) = paths;
     }
 
     /// Whether access to a real path is denied.
     pub(crate) fn denies(&self, path: &Path) -> bool {
-        self.paths.iter().any(|(own, extent)| {
+        lock(&self.paths).iter().any(|(own, extent)| {
             let own = real(own);
             let is_beside = own.parent() == path.parent();
             path == own
@@ -34,13 +45,15 @@ impl ServerFileIndex {
 
     pub(super) fn beneath(&self, folder: &Path) -> Vec<PathBuf> {
         let folder = real(folder);
-        let paths = self.paths.iter().map(|(path, _)| path);
+        let all = lock(&self.paths);
+        let paths = all.iter().map(|(path, _)| path);
         paths.filter(|path| real(path).starts_with(&folder)).cloned().collect()
     }
 
     pub(super) fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
         let folder = real(folder);
-        let folders = self.paths.iter().filter(|(_, extent)| *extent == Extent::Folder);
+        let all = lock(&self.paths);
+        let folders = all.iter().filter(|(_, extent)| *extent == Extent::Folder);
         folders.map(|(path, _)| path).find(|path| folder.starts_with(real(path))).cloned()
     }
 
@@ -50,7 +63,7 @@ impl ServerFileIndex {
 
     pub(super) fn is_above(&self, path: &Path) -> bool {
         let path = real(path);
-        self.paths.iter().any(|(own, _)| real(own).starts_with(&path))
+        lock(&self.paths).iter().any(|(own, _)| real(own).starts_with(&path))
     }
 }
 

@@ -37,8 +37,14 @@ const ABOVE_MAX: usize = 256;
 
 /// Index of the files to which the server's paths lead, rebuilt whenever that may have changed.
 pub(crate) struct ServerFileIndex {
+    known: Mutex<KnownFiles>,
+}
+
+struct KnownFiles {
     paths: Vec<(PathBuf, Extent)>,
-    known: Mutex<(Arc<IndexSnapshot>, Instant)>,
+    snapshot: Arc<IndexSnapshot>,
+    /// When it was last seen to be current.
+    checked: Instant,
 }
 
 /// The files to which the server's paths led when they were last resolved.
@@ -93,21 +99,31 @@ pub(crate) enum TreeRelation {
 
 impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
-        let known = Arc::new(resolve_all(&paths, &IndexSnapshot::default()));
-        Self { paths, known: Mutex::new((known, real_instant())) }
+        let snapshot = Arc::new(resolve_all(&paths, &IndexSnapshot::default()));
+        Self { known: Mutex::new(KnownFiles { paths, snapshot, checked: real_instant() }) }
+    }
+
+    pub(super) fn paths(&self) -> Vec<(PathBuf, Extent)> {
+        lock(&self.known).paths.clone()
+    }
+
+    pub(super) fn replace_paths(&self, paths: Vec<(PathBuf, Extent)>) {
+        let mut known = lock(&self.known);
+        let snapshot = Arc::new(resolve_all(&paths, &known.snapshot));
+        *known = KnownFiles { paths, snapshot, checked: real_instant() };
     }
 
     /// The current index. With [`TreeRelation::Disjoint`] it may be one second old.
     fn known(&self, relation: TreeRelation) -> Arc<IndexSnapshot> {
         let mut known = lock(&self.known);
-        if relation == TreeRelation::Disjoint && known.1.elapsed() < STALE_MAX {
-            return Arc::clone(&known.0);
+        if relation == TreeRelation::Disjoint && known.checked.elapsed() < STALE_MAX {
+            return Arc::clone(&known.snapshot);
         }
-        if !known.0.is_current() {
-            known.0 = Arc::new(resolve_all(&self.paths, &known.0));
+        if !known.snapshot.is_current() {
+            known.snapshot = Arc::new(resolve_all(&known.paths, &known.snapshot));
         }
-        known.1 = real_instant();
-        Arc::clone(&known.0)
+        known.checked = real_instant();
+        Arc::clone(&known.snapshot)
     }
 
     /// Whether the tree with this root contains any of the server's files; also if the root is not

@@ -227,3 +227,22 @@ async fn row_53_permissions_of_folders_above_them_cannot_be_changed() {
     let moment = store.stat(&path("/mine")).await.unwrap().modified;
     store.set(&path("/conf"), Change::Modified(moment)).await.unwrap();
 }
+
+/// A reload may name other files: open directories deny those, and the former ones no longer.
+#[tokio::test]
+async fn other_files_are_denied_at_once_in_directories_that_are_open() {
+    let world = World::new();
+    let root = &world.root;
+    for file in ["old.pem", "new.pem"] {
+        fs::write(root.join(file), file).unwrap();
+    }
+    let only = |name: &str| ServerFiles::new([(root.join(name), Extent::File)]);
+    let files = only("old.pem");
+    let disks = Disks::new(fast()).deny(files.clone());
+    let store = open(&disks, root.clone()).await;
+    assert_eq!(names(&*store, "/", ListDetail::Names).await, ["new.pem"]);
+    files.replace_with(&only("new.pem"));
+    assert_eq!(names(&*store, "/", ListDetail::Names).await, ["old.pem"]);
+    fails(store.read(&path("/new.pem"), 0).await.map(drop), DENIED, "read");
+    store.read(&path("/old.pem"), 0).await.unwrap();
+}

@@ -26,6 +26,8 @@ pub(crate) struct OwnFile {
 
 /// A program that an event starts, and the files in its arguments.
 const PROGRAM: &str = "an event program";
+/// A log file: it is created when its first line is written.
+const LOG: &str = "a log";
 /// The folder of an event program.
 const PROGRAM_FOLDER: &str = "the folder of an event program";
 
@@ -95,7 +97,7 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     add("the control socket", socket, Extent::File);
     for log in log_files(config) {
         // Also as logrotate and administrators name old ones: `wharf.log-20261201`, `wharf.log.8`.
-        add("a log", log, Extent::FileAndCopies);
+        add(LOG, log, Extent::FileAndCopies);
     }
     for path in secrets(config) {
         add("a password file", path, copies);
@@ -182,14 +184,15 @@ pub(crate) fn within(home: &Path, own: &Path) -> String {
 pub(crate) const MOVE: &str =
     "choose another home, or change server.state_dir or events.quarantine";
 
-/// The server's own existing files in a home, with their paths.
+/// The server's own files in a home that exist or will be created, with their paths.
 pub(crate) fn beneath(own: &[OwnFile], files: &ServerFiles, home: &Path) -> Vec<OwnFile> {
     let below = files.beneath(home);
     let mut found: Vec<OwnFile> = Vec::new();
     for own in own {
         let path = std::path::absolute(&own.path).unwrap_or_else(|_| own.path.clone());
         let is_new = found.iter().all(|known| known.path != own.path);
-        if is_new && below.contains(&path) && path.symlink_metadata().is_ok() {
+        let exists = || own.what == LOG || path.symlink_metadata().is_ok();
+        if is_new && below.contains(&path) && exists() {
             found.push(own.clone());
         }
     }

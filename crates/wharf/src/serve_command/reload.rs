@@ -21,7 +21,7 @@ use wharf_core::lock;
 use wharf_core::users::Users;
 use wharf_events::check::Checker;
 use wharf_server::Handle;
-use wharf_storage::Quotas;
+use wharf_storage::{Quotas, ServerFiles};
 
 use super::capacity::DescriptorBudget;
 use super::outputs;
@@ -89,6 +89,8 @@ pub(super) struct Reloader {
     pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
     /// The server's own files named on the command line.
     pub(super) own_files: Vec<PathBuf>,
+    /// All of them, as sessions have them.
+    pub(super) server_files: ServerFiles,
     /// Whether the kernel denies access outside of the policy.
     pub(super) is_confined: bool,
     pub(super) in_force: Mutex<ActiveConfig>,
@@ -218,10 +220,12 @@ impl Reloader {
         let homes_of_all = homes.iter().map(|(_, home)| home.clone());
         let served: Vec<_> = homes_of_all.chain(self.accounts.other_homes(&config)).collect();
         let own = server_files(&config, self.file(), &self.own_files, &served);
-        let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, own);
+        let denied = self.server_files.clone();
+        let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, denied);
         let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| rejected(&error))?;
-        // No step fails from here on.
+        // No step fails from here on. Sessions that began before get the new list as well.
+        self.server_files.replace_with(&own);
         if let Some(quotas) = &self.quotas {
             quotas.set_default_quota(wire::user_quota(&config));
         }

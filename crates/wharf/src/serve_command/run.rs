@@ -22,7 +22,7 @@ use wharf_core::event::Events;
 use wharf_events::check::Checker;
 use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
-use wharf_storage::Quotas;
+use wharf_storage::{Quotas, ServerFiles};
 
 use super::admin_backend::{AdminService, starter};
 use super::bans::BanFileWriter;
@@ -116,6 +116,7 @@ struct Ready {
     prepared_delivery: Option<deliver::PreparedDelivery>,
     sinks: Arc<EventSinks>,
     checker: Arc<OnceLock<Arc<Checker>>>,
+    server_files: ServerFiles,
     /// Notes about inherited sockets.
     notes: Vec<String>,
     starter: Result<SuccessorStarter, String>,
@@ -213,7 +214,8 @@ async fn prepare(
     // A share stores nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let checker = Arc::default();
-    let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, own).checked(&checker));
+    let stores =
+        Arc::new(wire::stores(config, quotas.as_ref(), &reach, own.clone()).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
     let prepared_delivery = deliver::PreparedDelivery::of(config, &log)?;
@@ -243,6 +245,7 @@ async fn prepare(
         prepared_delivery,
         sinks,
         checker,
+        server_files: own,
         notes: assigned.notes,
         starter: Err(String::new()),
         // While system files can still be opened.
@@ -386,6 +389,7 @@ fn admin(
         descriptors: ready.descriptors,
         reach: Arc::clone(&ready.reach),
         own_files: plan.own_files.clone(),
+        server_files: ready.server_files.clone(),
         checker: Arc::clone(&ready.checker),
         is_confined: report.is_some_and(|report| matches!(report.files, SandboxStatus::On(_))),
         in_force: Mutex::new(in_force),

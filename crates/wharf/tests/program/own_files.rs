@@ -42,6 +42,9 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     let words =
         ["user", "add", "anna", "--home", home, "--permissions", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
+    // The log does not exist yet.
+    let ran = place.run(&["check", "sandbox"]);
+    assert!(format!("{ran:?}").contains("a log wharf.log is inside the home"), "{ran:?}");
     let server = place.serve_quietly(&["serve"], "wharf.log");
     let mut client = server.login("anna", "secret");
     let own = ["wharf.toml", "users.toml", "wharf.log", "state", "state/self-signed.pem"];
