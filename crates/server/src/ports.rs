@@ -206,8 +206,8 @@ impl Ports {
         }
     }
 
-    /// As [`Self::lease_retained`], and waits a bounded time while there is no port; meanwhile, ports
-    /// without a connection are taken from sessions of this address. Cancel safe.
+    /// As [`Self::lease_retained`], and waits a bounded time while there is no port; meanwhile,
+    /// ports without a connection are taken from sessions of this address. Cancel safe.
     pub(crate) async fn lease_in_turn(
         self: &Arc<Self>,
         net: &dyn Net,

@@ -22,9 +22,9 @@ const UNCONNECTED_MAX: Duration = Duration::from_secs(3);
 
 /// The sessions whose data connection has not arrived, by session number.
 #[derive(Default)]
-pub(super) struct Unconnected(Mutex<BTreeMap<u64, Holder>>);
+pub(super) struct Unconnected(Mutex<BTreeMap<u64, PortHolder>>);
 
-struct Holder {
+struct PortHolder {
     prefix: ClientPrefix,
     since: Instant,
     revoked: Arc<Notify>,
@@ -57,7 +57,7 @@ impl Ports {
     /// Registers a session that has announced its port, until the result is dropped.
     pub(crate) fn await_connection(self: &Arc<Self>, session: u64, peer: IpAddr) -> AwaitedConn {
         let revoked = Arc::new(Notify::new());
-        let holder = Holder {
+        let holder = PortHolder {
             prefix: ClientPrefix::from(peer),
             since: Instant::now(),
             revoked: Arc::clone(&revoked),

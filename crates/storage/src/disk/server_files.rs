@@ -45,8 +45,8 @@ impl ServerFiles {
         Self { index: Some(Arc::new(ServerFileIndex::new(paths))) }
     }
 
-    /// Denies the files of `other` from now on, and no longer those that it denied before. This also
-    /// applies to clones and to directories that are open. The default value stays as it is.
+    /// Denies the files of `other` from now on, and no longer those that it denied before. This
+    /// also applies to clones and to directories that are open. The default value stays as it is.
     pub fn replace_with(&self, other: &Self) {
         if let (Some(index), Some(other)) = (&self.index, &other.index) {
             index.replace_paths(other.paths());

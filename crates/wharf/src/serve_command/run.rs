@@ -172,6 +172,8 @@ impl Ready {
 /// The parts of event delivery that are opened or started as the server's user.
 type DeliveryParts = (deliver::HookWorker, deliver::WebhookSpools);
 
+const NO_HANDLERS: &str = "cannot install signal handlers";
+
 async fn prepare(
     plan: &ServePlan,
     options: &ServeArgs,
@@ -205,8 +207,7 @@ async fn prepare(
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
     // Before the first client, so that a stop during the start is graceful too.
-    let signals =
-        Signals::new().map_err(|error| Failure::io("cannot install signal handlers", &error))?;
+    let signals = Signals::new().map_err(|error| Failure::io(NO_HANDLERS, &error))?;
     let control = ControlSockets::open(config, identity.as_ref());
     let reach = Arc::new(reach_of(plan, &accounts, &control, sources.is_some()));
     let own = own_files(plan, &mut accounts)?;
@@ -222,10 +223,9 @@ async fn prepare(
     let sinks = Arc::new(EventSinks::new(Arc::clone(&log), Arc::clone(&counters)));
     let events: Arc<dyn Events> = sinks.clone();
     let server = server.events(events);
-    let opened = assigned.sockets.into_iter();
-    let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
+    let sockets = assigned.sockets.into_iter();
+    let server = sockets.fold(server, |server, (index, socket)| server.opened(index, socket));
     let bound = server.bind().await.map_err(bind_failure)?;
-    let report = None;
     Ok(Ready {
         accounts,
         sources,
@@ -236,7 +236,7 @@ async fn prepare(
         identity,
         reach,
         quotas,
-        report,
+        report: None,
         descriptors,
         sessions,
         descriptor_warning,

@@ -344,7 +344,12 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
         assert_eq!(faults(store).await, Vec::<String>::new(), "{fix}");
         store.login(&attempt(name, "secret")).await.unwrap();
     }
-    // A comment has no effect.
+    unreadable_comments(store, &run, bytes).await;
+    unreadable_names(store, &run, bytes).await;
+}
+
+/// A comment has no effect.
+async fn unreadable_comments(store: &SqlUsers, run: impl Fn(&str), bytes: &str) {
     for table in ["accounts", "groups"] {
         run(&format!("UPDATE {table} SET comment = {bytes}"));
     }
@@ -355,7 +360,6 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
     for table in ["accounts", "groups"] {
         run(&format!("UPDATE {table} SET comment = NULL"));
     }
-    unreadable_names(store, &run, bytes).await;
 }
 
 /// A name that is not text: the row never matches a login, and it is reported.
