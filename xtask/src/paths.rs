@@ -10,6 +10,12 @@ pub(crate) fn is_document(path: &str) -> bool {
     path.strip_suffix(".md").is_some()
 }
 
+/// Whether comments of a file begin with `#`: manifests, scripts, units.
+pub(crate) fn is_script(path: &str) -> bool {
+    let ends = [".toml", ".py", ".sh", ".yml", ".yaml", ".service", ".socket", ".timer"];
+    ends.iter().any(|end| path.ends_with(end)) || path.ends_with("/run")
+}
+
 /// The file of a link, and the anchor behind `#`.
 pub(crate) fn split(target: &str) -> (&str, Option<&str>) {
     target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)))

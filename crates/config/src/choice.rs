@@ -12,25 +12,28 @@ macro_rules! choice {
     ($(
         $(#[doc = $about:literal])+
         $name:ident {
+            $(#[doc = $first_meaning:literal])+ $first:ident = $first_word:literal,
             $($(#[doc = $meaning:literal])+ $variant:ident = $word:literal,)+
         }
     )+) => {$(
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name {
+            $(#[doc = $first_meaning])+ $first,
             $($(#[doc = $meaning])+ $variant,)+
         }
 
         impl $name {
             /// The words, in order.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
+            pub const WORDS: &'static [&'static str] = &[$first_word, $($word),+];
         }
 
         impl ConfigValue for $name {
-            const KIND: &'static str = concat!("one of" $(, " \"", $word, "\"")+);
+            const KIND: &'static str = concat!("one of `", $first_word $(, "`, `", $word)+, "`");
 
             fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
                 match raw.text() {
+                    Some($first_word) => Ok(Self::$first),
                     $(Some($word) => Ok(Self::$variant),)+
                     Some(other) => Err(no_such_word(other, Self::WORDS)),
                     None => Err(InvalidValue::kind::<Self>(raw)),
@@ -41,6 +44,7 @@ macro_rules! choice {
         impl fmt::Display for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str(match self {
+                    Self::$first => $first_word,
                     $(Self::$variant => $word,)+
                 })
             }

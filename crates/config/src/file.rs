@@ -212,7 +212,8 @@ fn meant(section: &str, name: &str) -> Option<String> {
     if let Some(near) = nearest(name, siblings) {
         return Some(format!("did you mean `{}`?", join(section, near)));
     }
-    if let Some(key) = keys().find(|key| key.name == name) {
+    let mut same = keys().filter(|key| key.name == name);
+    if let (Some(key), None) = (same.next(), same.next()) {
         return Some(format!("the key is in another section: `{}`", shown_path(key)));
     }
     if section.is_empty()

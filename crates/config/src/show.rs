@@ -25,7 +25,7 @@ pub fn default_file() -> String {
          # Rates take KiB/s MiB/s GiB/s, times take ms s m h d; 0 or \"unlimited\" = no limit.\n\
          # Relative paths begin at this file's folder.\n\
          # wharf reads the file that -c or WHARF_CONFIG names, else /etc/wharf/wharf.toml.\n\
-         # Changed keys take effect with `wharf reload`, accounts (users.toml) at once.\n\
+         # Changed keys take effect with `wharf reload`; changes of accounts need no reload.\n\
          # [R] = takes effect after a restart of the server.\n",
     );
     for section in SECTIONS {

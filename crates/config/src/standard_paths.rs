@@ -38,7 +38,7 @@ pub fn control_sockets() -> Vec<PathBuf> {
 /// The legacy character set for the language of this system; `None` if the language does not imply
 /// one, as on most servers.
 pub fn legacy_encoding() -> Option<&'static encoding_rs::Encoding> {
-    encoding_of(&language())
+    encoding_of(&system::characters())
 }
 
 /// The language of the session, such as `zh_CN.UTF-8`; empty if it is not set.

@@ -166,7 +166,7 @@ fn mistakes() -> Vec<(&'static str, Layered)> {
         ("renamed value", Layered::file(&format!("[events]\ncheck_on_error = \"{old_value}\"\n"))),
         ("unknown key, like nothing", Layered::file("[server]\nbanana = 1\n")),
         ("unknown section", Layered::file("[pasive]\nports = \"1024-2000\"\n")),
-        ("a section that is no table", Layered::file("passive = 3\n")),
+        ("a section with a plain value", Layered::file("passive = 3\n")),
         ("a list written as one table", Layered::file("[listen]\nport = 21\n")),
         ("not TOML", Layered::file("[server\ngreeting = \"hi\n")),
         ("wrong kind", Layered::file("[login]\nanonymous = \"yes\"\nmax_attempts = [3]\n")),

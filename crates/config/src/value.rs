@@ -507,10 +507,10 @@ impl ConfigValue for AutoPath {
         if raw.text() == Some("auto") {
             return Ok(Self(None));
         }
-        let FilePath(path) = FilePath::read(raw, base).map_err(|wrong| InvalidValue {
-            why: wrong.why.replace("a path", Self::KIND),
-            ..wrong
-        })?;
+        if raw.text().is_none() {
+            return Err(InvalidValue::kind::<Self>(raw));
+        }
+        let FilePath(path) = FilePath::read(raw, base)?;
         Ok(Self(Some(path)))
     }
 }

@@ -29,19 +29,19 @@ pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> 
     let inputs = inputs(global, path.clone(), Vec::new());
     let config = load(&inputs, global.color.is_on())?.config;
     let now = Timestamp::now().as_second();
-    let book = match running_server::server(global, what.socket.as_deref(), path.as_deref())? {
+    let store = match running_server::server(global, what.socket.as_deref(), path.as_deref())? {
         Some(server) => BanStore::Server(server),
         None => BanStore::File(BanFile::of(&config)),
     };
     match &what.act {
-        BanCommand::List { json } => list(&book.read()?, *json, now)?,
+        BanCommand::List { json } => list(&store.read()?, *json, now)?,
         BanCommand::Add { addresses, time, reason } => {
             let networks = addresses.iter().map(|address| network(address));
             let networks = networks.collect::<Result<Vec<_>, _>>()?;
             let until = time.as_deref().map(|time| until(time, now)).transpose()?;
             let reason = reason.as_deref().unwrap_or_default();
             reject_long(reason)?;
-            match &book {
+            match &store {
                 BanStore::Server(server) => {
                     running_server::add(server, &networks, until, reason, now)?;
                 }
@@ -58,8 +58,8 @@ pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> 
                 print_error(&format!("banned {} {time}\n", shown(network)));
             }
         }
-        BanCommand::Del { addresses, users } => del(&book, addresses, users, now)?,
-        BanCommand::Clear { yes } => clear(&book, *yes, now)?,
+        BanCommand::Del { addresses, users } => del(&store, addresses, users, now)?,
+        BanCommand::Clear { yes } => clear(&store, *yes, now)?,
     }
     Ok(Exit::Done)
 }
@@ -147,7 +147,7 @@ pub(crate) fn reject_long(reason: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
+fn del(store: &BanStore, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
     let networks = addresses.iter().map(|address| network(address));
     let networks = networks.collect::<Result<Vec<_>, _>>()?;
     // All or nothing: missing bans are reported before anything changes.
@@ -165,7 +165,7 @@ fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Res
         }
         Ok(())
     };
-    match book {
+    match store {
         BanStore::Server(server) => {
             reject_missing(&running_server::read(server)?)?;
             running_server::lift(server, &networks, users)?;
@@ -187,8 +187,8 @@ fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Res
     Ok(())
 }
 
-fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
-    let memory = book.read()?;
+fn clear(store: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
+    let memory = store.read()?;
     let bans = memory.bans.iter().filter(|ban| holds(ban, now)).count();
     let locks = memory.locks.iter().filter(|lock| now < lock.until).count();
     let what = format!("all bans ({bans}) and all account locks ({locks})");
@@ -201,7 +201,7 @@ fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
             return Err(Failure::new("cancelled: no bans were removed"));
         }
     }
-    match book {
+    match store {
         BanStore::Server(server) => running_server::clear(server)?,
         BanStore::File(file) => edit(file, |found| {
             found.memory.bans.clear();

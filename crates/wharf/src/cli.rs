@@ -106,10 +106,10 @@ pub(crate) enum CliCommand {
     /// Print the default or the effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Manage accounts; changes take effect immediately
+    /// Manage accounts; changes need no reload
     #[command(subcommand)]
     User(Box<UserCommand>),
-    /// Manage groups, which hold settings of several accounts; changes take effect immediately
+    /// Manage groups, which hold settings of several accounts; changes need no reload
     #[command(subcommand)]
     Group(Box<GroupCommand>),
     /// Explain whether an account may do something, and which rule decides; exit code 0 or 1

@@ -48,6 +48,13 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
         let text = vocabulary::without_list(text);
         findings.extend(phrases(path, &prose::of_document(&text)));
     }
+    for (path, text) in tree.texts.iter().filter(|(path, _)| paths::is_script(path)) {
+        findings.extend(phrases(path, &prose::of_script(text)));
+    }
+    let is_snapshot = |path: &str| path.contains("/snapshots/");
+    for (path, text) in tree.texts.iter().filter(|(path, _)| is_snapshot(path)) {
+        findings.extend(phrases(path, &prose::of_document(text)));
+    }
     findings
 }
 

@@ -47,6 +47,22 @@ pub(super) fn of_document(text: &str) -> Vec<ProseToken> {
     tokens(&markdown::without_code(text))
 }
 
+/// The words of a file with comments behind `#`: those, and its descriptions.
+pub(super) fn of_script(text: &str) -> Vec<ProseToken> {
+    let line = |line: &str| {
+        let begin = line.trim_start();
+        let told = match line.split_once("# ") {
+            _ if begin.starts_with("description = ") => line,
+            Some((before, comment)) if before.trim_end().len() < before.len() => comment,
+            Some(("" | "#", comment)) => comment,
+            _ => "",
+        };
+        told.to_owned()
+    };
+    let prose = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
+    tokens(&markdown::without_code(&prose))
+}
+
 fn tokens(prose: &str) -> Vec<ProseToken> {
     let mut tokens = Vec::new();
     for (line, number) in prose.lines().zip(1..) {

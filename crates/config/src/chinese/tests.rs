@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
+use crate::keys::keys;
 
 const TABLES: [(&str, &[&str]); 4] =
     [("messages", MESSAGES), ("parts", PARTS), ("actions", ACTIONS), ("labels", LABELS)];
@@ -54,6 +55,7 @@ const NOT_MESSAGES: &[&str] = &[
     "invalid ",
     "{} or {last}",
     "one of",
+    "one of `",
     ", without quotes",
     "; to rewrite the file:  wharf config migrate --write",
     "{word}HOST",
@@ -154,6 +156,29 @@ fn both_sides_of_a_template_have_the_same_values() {
             assert_eq!(chinese.matches('{').count(), count, "{english:?}: {chinese:?}");
         }
     }
+}
+
+/// Every key may have a value of the wrong type, so that its message names what is expected.
+#[test]
+fn what_each_key_expects_is_translated() {
+    let mut english = Vec::new();
+    for key in keys() {
+        let shown = message(&format!("expected {}, found an integer", key.kind));
+        // Values stand between backquotes or quotes.
+        let words = shown.split(['`', '"']).step_by(2);
+        if words.flat_map(|part| part.split([' ', ':', '/'])).any(is_english) {
+            english.push(shown);
+        }
+    }
+    english.sort_unstable();
+    english.dedup();
+    assert_eq!(english, Vec::<String>::new());
+}
+
+fn is_english(word: &str) -> bool {
+    word.len() > 1
+        && word.chars().all(|letter| letter.is_ascii_lowercase())
+        && !["true", "false"].contains(&word)
 }
 
 #[test]

@@ -39,9 +39,19 @@ pub(super) fn control_sockets() -> Vec<PathBuf> {
     if own == system { vec![own] } else { vec![own, system] }
 }
 
-/// The language of the session, such as `zh_CN.UTF-8`.
+/// The locale of messages, such as `zh_CN.UTF-8`.
 pub(super) fn language() -> String {
-    ["LC_ALL", "LC_CTYPE", "LANG"]
+    of_locale("LC_MESSAGES")
+}
+
+/// The locale of characters, such as `zh_CN.UTF-8`.
+pub(super) fn characters() -> String {
+    of_locale("LC_CTYPE")
+}
+
+/// The locale of one category (POSIX, Base Definitions, 8.2).
+fn of_locale(category: &str) -> String {
+    ["LC_ALL", category, "LANG"]
         .iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|value| !value.is_empty())

@@ -28,6 +28,11 @@ pub(super) fn language() -> String {
     of_environment.or_else(of_windows).unwrap_or_default()
 }
 
+/// The locale of characters: the same.
+pub(super) fn characters() -> String {
+    language()
+}
+
 /// The host name.
 pub(super) fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()

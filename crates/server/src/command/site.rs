@@ -106,12 +106,12 @@ fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.trim_ascii().is_empty() {
         let (now, most) = (session.idle_max().0, session.idle_limit());
         let (now, most) = (now.as_secs(), most.as_secs());
-        return Next::reply(Code::OK, format!("Idle time is {now} seconds, at most {most}"));
+        return Next::reply(Code::OK, format!("Idle time is {now} seconds, at most {most}."));
     }
     let wanted = Duration::from_secs(parse_seconds(arg)?);
     session.idle_wanted = Some(wanted.min(session.idle_limit()));
     let seconds = session.idle_max().0.as_secs();
-    Next::reply(Code::OK, format!("Idle time set to {seconds} seconds"))
+    Next::reply(Code::OK, format!("Idle time set to {seconds} seconds."))
 }
 
 static SITE_QUOTA: Spec = Spec {
@@ -285,11 +285,11 @@ mod tests {
     async fn site_idle_shows_and_sets_the_time_up_to_that_of_the_server() {
         let mut bench = TestSession::new().logged_in(Permissions::ALL);
         let most = bench.session.settings.limits.idle_timeout.as_secs();
-        let now = format!("200 Idle time is {most} seconds, at most {most}");
+        let now = format!("200 Idle time is {most} seconds, at most {most}.");
         assert_eq!(bench.send("SITE IDLE").await, now);
-        assert_eq!(bench.send("SITE IDLE 60").await, "200 Idle time set to 60 seconds");
+        assert_eq!(bench.send("SITE IDLE 60").await, "200 Idle time set to 60 seconds.");
         assert_eq!(bench.session.idle_max().0, Duration::from_mins(1));
-        let more = format!("200 Idle time set to {most} seconds");
+        let more = format!("200 Idle time set to {most} seconds.");
         assert_eq!(bench.send(&format!("SITE IDLE {}", most + 1)).await, more);
         assert!(bench.send("SITE IDLE 0").await.starts_with("501"));
         assert!(bench.send("SITE IDLE soon").await.starts_with("501"));

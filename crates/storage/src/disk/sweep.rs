@@ -19,9 +19,9 @@ pub struct SweepReport {
     pub removed: u64,
     /// Their total size in bytes.
     pub bytes: u64,
-    /// Number of temporary files that were kept: too recent, in use, or not in the format of the
-    /// server.
-    pub kept: u64,
+    /// Number of temporary files that were retained: too recent, in use, or not in the format of
+    /// the server.
+    pub retained: u64,
     /// Number of directories or temporary files that could not be read, or are nested too deeply.
     pub skipped: u64,
 }
@@ -123,7 +123,7 @@ impl std::ops::AddAssign for SweepReport {
     fn add_assign(&mut self, other: Self) {
         self.removed = self.removed.saturating_add(other.removed);
         self.bytes = self.bytes.saturating_add(other.bytes);
-        self.kept = self.kept.saturating_add(other.kept);
+        self.retained = self.retained.saturating_add(other.retained);
         self.skipped = self.skipped.saturating_add(other.skipped);
     }
 }
@@ -136,7 +136,7 @@ impl SweepReport {
                 self.removed += 1;
                 self.bytes = self.bytes.saturating_add(*bytes);
             }
-            Ok(None) => self.kept += 1,
+            Ok(None) => self.retained += 1,
             Err(_) => self.skipped += 1,
         }
     }

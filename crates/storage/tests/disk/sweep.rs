@@ -37,7 +37,7 @@ fn row_41_only_old_unused_temporary_files_of_the_server_are_removed() {
 
     let swept = sweep(&world.root, &fast()).unwrap();
 
-    assert_eq!(swept, SweepReport { removed: 2, bytes: 20, kept: 3, skipped: 0 });
+    assert_eq!(swept, SweepReport { removed: 2, bytes: 20, retained: 3, skipped: 0 });
     assert_eq!(fs::read_dir(world.root.join("x")).unwrap().count(), 5);
     assert_eq!(fs::read_dir(world.root.join("x/y")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&world.outside).unwrap().count(), 2);

@@ -148,7 +148,10 @@ fn inspect_firewall(config: &Config, mut ports: Vec<u16>, page: &mut CheckPage) 
     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
     let (ports, range) = (ports.join(","), config.passive.ports.0.clone());
     let (first, last) = (range.start(), range.end());
-    page.row("to open", &format!("TCP {ports} and {first}-{last}, in every firewall between"));
+    page.row(
+        "to open",
+        &format!("TCP {ports} and {first}-{last}, in every firewall before the server"),
+    );
     let command = match firewall() {
         Some(Firewall::Ufw) => format!("sudo ufw allow {ports},{first}:{last}/tcp"),
         Some(Firewall::Firewalld) => {

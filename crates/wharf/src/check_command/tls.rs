@@ -140,7 +140,7 @@ fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut
     if facts.is_self_signed {
         page.note(
             "the certificate is self-signed by wharf: clients ask once whether to trust it",
-            "compare the fingerprint that wharf status shows, or use a certificate of a CA: \
+            "compare the fingerprint that `wharf status` shows, or use a certificate of a CA: \
              tls.certificate",
         );
         return;

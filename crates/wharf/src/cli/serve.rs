@@ -85,11 +85,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, alias = "encoding", value_name = "NAME", help_heading = SHARE)]
     #[arg(value_parser = encoding)]
     pub(crate) legacy_encoding: Option<String>,
-    /// Maximum number of sessions [default: 512]
+    /// Maximum number of control connections [default: 512]
     #[arg(long, alias = "max-cons", value_name = "N", help_heading = SHARE)]
     #[arg(value_parser = text_of::<Count>)]
     pub(crate) connections: Option<String>,
-    /// Maximum number of sessions of one IP address [default: 40]
+    /// Maximum number of control connections of one IP address [default: 40]
     #[arg(long, alias = "max-cons-per-ip", value_name = "N", help_heading = SHARE)]
     #[arg(value_parser = text_of::<Count>)]
     pub(crate) connections_per_ip: Option<String>,

@@ -113,7 +113,7 @@ pub(crate) struct CopyArgs {
     /// Show the changes without writing them
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Print the changes, one JSON object per line: name, and act as copy, replace or skip
+    /// With --dry-run: one JSON object per line: name, and action as copy, update or skip
     #[arg(long, requires = "dry_run")]
     pub(crate) json: bool,
     /// For existing accounts: skip | update | fail [default: fail]

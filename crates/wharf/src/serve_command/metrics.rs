@@ -90,7 +90,8 @@ fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
         let count = moment.views.iter().filter(|view| state_of(view) == *state).count();
         page.value("sessions", &[("state", state)], count);
     }
-    let about = "Maximum number of sessions (limits.connections); absent without a limit.";
+    let about =
+        "Maximum number of control connections (limits.connections); absent without a limit.";
     page.known("gauge", "connections_max", about, moment.connections_max);
     page.one("counter", "connections_total", "Accepted control connections.", totals.connections);
     let about = "Rejected control connections, as logged (repeated rejections are combined).";

@@ -44,7 +44,7 @@ pub(super) fn sweep_homes(
                     .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
                     .number("removed", all.removed)
                     .number("bytes", all.bytes)
-                    .number("retained", all.kept)
+                    .number("retained", all.retained)
                     .number("skipped", all.skipped),
             );
         }

@@ -78,8 +78,8 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
         systemctl(&[&format!("--root={}", root.display()), "enable", SERVICE])?;
         return Ok(Exit::Done);
     }
-    if !Path::new("/run/systemd/system").is_dir() {
-        print_error("systemd is not running; it starts wharf at the next boot\n");
+    if !is_systemd_running() {
+        print_error("systemd is not running; wharf will start at the next boot with systemd\n");
         systemctl(&["enable", SERVICE])?;
         return Ok(Exit::Done);
     }
@@ -164,7 +164,7 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
 pub(super) fn start() -> Result<Exit, Failure> {
     match file_kind() {
         ServiceFileKind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
-        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemctl(&["start", SERVICE])?,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => by_systemd("start")?,
     }
     Ok(Exit::Done)
 }
@@ -172,7 +172,7 @@ pub(super) fn start() -> Result<Exit, Failure> {
 pub(super) fn stop() -> Result<Exit, Failure> {
     match file_kind() {
         ServiceFileKind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
-        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemctl(&["stop", SERVICE])?,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => by_systemd("stop")?,
     }
     Ok(Exit::Done)
 }
@@ -313,6 +313,19 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
     let fresh = file.with_extension("new");
     file.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
     fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, file)).map_err(failed)
+}
+
+/// Starts or stops the service.
+fn by_systemd(action: &str) -> Result<(), Failure> {
+    if !is_systemd_running() {
+        return Err(Failure::new(format!("cannot {action} the service: systemd is not running"))
+            .hint("run wharf in the foreground:  wharf serve"));
+    }
+    systemctl(&[action, SERVICE])
+}
+
+fn is_systemd_running() -> bool {
+    Path::new("/run/systemd/system").is_dir()
 }
 
 fn systemctl(arguments: &[&str]) -> Result<(), Failure> {

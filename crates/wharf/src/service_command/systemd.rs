@@ -86,7 +86,7 @@ impl SystemdUnit {
 }
 
 const HARDENING: &str = "\
-# Port 21 and nothing else of root's.
+# The only privilege: binding port 21.
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes

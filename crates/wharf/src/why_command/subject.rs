@@ -11,6 +11,7 @@ use wharf_config::show::origin_of;
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
+use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::{SettingOrigin, StoredHash, UserFile, UserRecord};
 
 use super::Query;
@@ -39,6 +40,15 @@ enum SubjectOrigin {
     Database(String),
     /// The configuration: where permissions and folder of anonymous users are set.
     Anonymous { permissions: String, home: String },
+}
+
+/// The error for a name without an account.
+fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
+    if ANONYMOUS_NAMES.contains(&name) {
+        let failure = Failure { exit: Exit::NotFound, ..Failure::new("anonymous access is off") };
+        return failure.hint("to allow it, set login.anonymous = true");
+    }
+    no_such_user(known, name)
 }
 
 impl AccountSubject {
@@ -74,15 +84,15 @@ impl AccountSubject {
             if order.has_others() {
                 return elsewhere(case);
             }
-            no_such_user(file.records().iter().map(|record| record.name.as_str()), case.user)
+            unknown(file.records().iter().map(|record| record.name.as_str()), case.user)
         })?;
         // Without a password here, another backend authenticates.
-        let is_proven_elsewhere = order.has_others() && record.password.is_none();
+        let is_authenticated_elsewhere = order.has_others() && record.password.is_none();
         Ok(Self {
             account: record.account(file.folder(), Timestamp::now()),
             is_anonymous: false,
             is_enabled: record.is_enabled(),
-            has_password: is_proven_elsewhere
+            has_password: is_authenticated_elsewhere
                 || record.is_open()
                 || record.password.as_ref().is_some_and(StoredHash::is_usable),
             record: Some(record.clone()),
@@ -105,7 +115,7 @@ impl AccountSubject {
             }
         })?;
         let record = found.map_err(failed)?.map_err(|others| {
-            no_such_user(others.iter().map(|record| record.name.as_str()), case.user)
+            unknown(others.iter().map(|record| record.name.as_str()), case.user)
         })?;
         Ok(Self {
             account: record.account(Path::new(""), Timestamp::now()),

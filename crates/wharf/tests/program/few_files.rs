@@ -45,9 +45,9 @@ fn row_06_with_64_files_connections_above_the_limit_get_421_and_the_others_are_s
         let clients: Vec<_> = (0..STORM).map(|_| connect(server.address)).collect();
         let greetings: Vec<_> = clients.iter().map(greeting).collect();
         let count = |code| greetings.iter().filter(|line| line.starts_with(code)).count();
-        let (seated, rejected) = (count("220 "), count("421 "));
-        assert_eq!(seated + rejected, STORM, "{greetings:?}");
-        assert!(seated > 0 && rejected > 0, "{seated} and {rejected}");
+        let (admitted, rejected) = (count("220 "), count("421 "));
+        assert_eq!(admitted + rejected, STORM, "{greetings:?}");
+        assert!(admitted > 0 && rejected > 0, "{admitted} and {rejected}");
         drop(clients);
         // Capacity is freed as the sessions end; until then a new connection gets 421.
         let mut client = server.login_when_admitted("me", "secret");

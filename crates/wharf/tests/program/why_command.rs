@@ -227,6 +227,7 @@ fn sessions_of_a_running_server_count() {
 fn invalid_settings_are_rejected_with_a_hint() {
     let place = place();
     place.run(&["why", "ann", "/", "login"]).exits(4).reports("anna");
+    place.run(&["why", "anonymous", "/", "list"]).exits(4).reports("anonymous access is off");
     place.run(&["why", "anna", "/", "fly"]).exits(2).reports("use login, enter, list");
     let odd = place.run(&["why", "anna", "/a\u{1}\n", "list"]).exits(1).out;
     assert!(odd.contains("\n  origin     home/a\\u{1}\\n\n"), "{odd}");

@@ -63,7 +63,7 @@ ftp.delete("目 录/file")
 ftp.rmd("目 录")
 assert ftp.nlst() == []
 
-# An upload that is aborted is no file, and the session continues.
+# An aborted upload leaves no file, and the session continues.
 data = ftp.transfercmd("STOR aborted")
 data.sendall(b"x" * 100000)
 reply = ftp.abort()
