@@ -439,9 +439,7 @@ mod tests {
     fn each_outcome_of_a_transfer_starts_its_own_hook_only() {
         let mut config = Loaded::load(&Inputs::default()).config.events;
         for line in [
-            &mut config.on_upload,
-            &mut config.on_upload_failed,
-            &mut config.on_download,
+            &mut config.on_upload, &mut config.on_upload_failed, &mut config.on_download,
             &mut config.on_download_failed,
         ] {
             *line = ProgramLine(vec!["/opt/hook".into()]);

@@ -7,11 +7,7 @@ use crate::model::ImportResult;
 
 /// Settings that are used in per-user files.
 pub(super) const USER_SETTINGS: &[&str] = &[
-    "local_root",
-    "user_sub_token",
-    "write_enable",
-    "local_max_rate",
-    "download_enable",
+    "local_root", "user_sub_token", "write_enable", "local_max_rate", "download_enable",
     "dirlist_enable",
 ];
 
