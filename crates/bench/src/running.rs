@@ -56,9 +56,6 @@ const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || exit 1; shif
                      exec \"$@\"";
 
 /// A folder for one server, writable by the account.
-///
-/// # Errors
-/// When it cannot be made.
 pub(crate) fn work_folder() -> Result<PathBuf, String> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -69,9 +66,6 @@ pub(crate) fn work_folder() -> Result<PathBuf, String> {
 }
 
 /// A free port.
-///
-/// # Errors
-/// All ports are in use.
 pub(crate) fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..PORTS {
@@ -85,9 +79,6 @@ pub(crate) fn free_port() -> Result<u16, String> {
 
 impl RunningServer {
     /// Starts a server and waits until it accepts connections.
-    ///
-    /// # Errors
-    /// The server does not start; with the end of its log. It is cleaned up.
     pub(crate) fn start(
         name: &str,
         start: &StartCommand,

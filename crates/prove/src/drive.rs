@@ -54,10 +54,7 @@ struct DiskContent {
 const ATOMIC_BYTES: usize = 4096;
 
 impl Drive {
-    /// Makes an empty disk of this size; its file is in `folder`.
-    ///
-    /// # Errors
-    /// It needs root and FUSE in the kernel.
+    /// Makes an empty disk of this size; its file is in `folder`. Needs root and FUSE.
     pub(crate) fn new(folder: &Path, bytes: usize) -> Result<Self, String> {
         let file = folder.join("drive");
         folder::write(&file, b"")?;

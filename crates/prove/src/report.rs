@@ -165,9 +165,6 @@ impl ProofReport {
     }
 
     /// Writes the result for the generator of docs/reference/trust.md.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub(crate) fn write(
         &self,
         proof: &Proof,

@@ -25,9 +25,6 @@ impl ProofRun {
     }
 
     /// A new folder, which is removed when it is dropped.
-    ///
-    /// # Errors
-    /// It cannot be made.
     pub(crate) fn folder(&self) -> Result<TemporaryFolder, String> {
         TemporaryFolder::new(&self.place)
     }

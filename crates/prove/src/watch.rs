@@ -14,9 +14,6 @@ pub(crate) struct ProcessSample {
 
 impl ProcessSample {
     /// Samples the process.
-    ///
-    /// # Errors
-    /// It is not running.
     pub(crate) fn at(pid: Option<u32>) -> Result<Self, String> {
         let pid = pid.ok_or("the server is not running")?;
         let describe = |error| format!("cannot read the status of process {pid}: {error}");

@@ -65,9 +65,6 @@ impl Interruption {
     }
 
     /// Interrupts the upload.
-    ///
-    /// # Errors
-    /// The server replies with success, or with an unexpected code.
     pub(super) fn end(self, mut client: ClientSession, mut data: Transport) -> Result<(), String> {
         match self {
             Self::Reset => {

@@ -62,9 +62,6 @@ impl SoakClient {
     }
 
     /// Works until it is over.
-    ///
-    /// # Errors
-    /// An unexpected result.
     pub(super) fn work(
         &mut self,
         server: &ProofServer,
