@@ -9,10 +9,10 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use wharf_load::Random;
+use wharf_load::{Random, lock};
 
 use crate::prove::folder;
 
@@ -138,7 +138,7 @@ impl Drive {
     }
 
     fn content(&self) -> MutexGuard<'_, DiskContent> {
-        locked(&self.content)
+        lock(&self.content)
     }
 }
 
@@ -275,11 +275,6 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = image.get_mut(at..at.saturating_add(bytes.len())) {
         place.copy_from_slice(bytes);
     }
-}
-
-fn locked(content: &Mutex<DiskContent>) -> MutexGuard<'_, DiskContent> {
-    // No code panics while it holds this lock.
-    content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -194,6 +194,13 @@ impl ProofServer {
         self.homes.join(user)
     }
 
+    /// The names of hidden files in the home of [`USER`]: those of unfinished uploads.
+    pub(crate) fn hidden_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.home()).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(".wharf-")).collect()
+    }
+
     /// The end of its log.
     pub(crate) fn log(&self) -> String {
         let text = std::fs::read(self.log_file()).unwrap_or_default();
