@@ -43,9 +43,6 @@ enum SubjectOrigin {
 
 impl AccountSubject {
     /// Finds the account.
-    ///
-    /// # Errors
-    /// It is unknown, or its store cannot be read.
     pub(super) fn find(case: &Query<'_>, is_coloured: bool) -> Result<Self, Failure> {
         let config = case.config;
         let path = &config.server.users_file.0;
