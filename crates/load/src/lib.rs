@@ -50,8 +50,8 @@ mod tls;
 mod transfer;
 mod worker;
 
-pub use control_client::{ControlClient, FtpReply, ListingResult, TlsInfo};
-pub use error::{Error, ErrorKind};
+pub use control_client::{ControlClient, ListingResult, TlsInfo};
+pub use error::{Error, ErrorKind, last_line};
 pub use histogram::Latency;
 pub use lock::lock;
 pub use net::{Transport, dial};
