@@ -16,13 +16,7 @@ const FRESHNESS_TESTS: &str = "test(/is_up_to_date$/)";
 /// Runs the freshness tests in writing mode, then draws the picture.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let arguments = [
-        "nextest",
-        "run",
-        "--workspace",
-        "--all-features",
-        "--no-fail-fast",
-        "-E",
-        FRESHNESS_TESTS,
+        "nextest", "run", "--workspace", "--all-features", "--no-fail-fast", "-E", FRESHNESS_TESTS,
     ];
     if !process::succeeds(process::cargo(root).args(arguments).env(BLESS, "1"))? {
         return Err("cannot write a document, see above".to_owned());

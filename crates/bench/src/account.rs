@@ -38,9 +38,6 @@ impl BenchAccount {
     }
 
     /// Changes the owner of a file or folder to the account.
-    ///
-    /// # Errors
-    /// The file, if its owner cannot be changed.
     pub(crate) fn own(&self, path: &Path) -> Result<(), String> {
         if !self.is_root {
             return Ok(());
@@ -61,9 +58,6 @@ pub(crate) struct CertificateFiles {
 
 impl CertificateFiles {
     /// Makes one in `folder`, readable by the account.
-    ///
-    /// # Errors
-    /// When it cannot be made or written.
     pub(crate) fn make(folder: &Path, account: &BenchAccount) -> Result<Self, String> {
         make_folder(folder)?;
         let key = KeyPair::generate().map_err(|error| format!("cannot generate a key: {error}"))?;
@@ -86,9 +80,6 @@ impl CertificateFiles {
 }
 
 /// Writes a file that only the account may read.
-///
-/// # Errors
-/// When it cannot be written.
 pub(crate) fn write_secret(path: &Path, text: &str, account: &BenchAccount) -> Result<(), String> {
     write(path, text)?;
     set_mode(path, 0o600)?;

@@ -31,9 +31,6 @@ trait ControlStream: Read + Write + Send {}
 impl<T: Read + Write + Send> ControlStream for T {}
 
 /// Serves until it is killed.
-///
-/// # Errors
-/// When the words are not those that [`crate::bench::servers`] gives, or nothing can be opened.
 pub(crate) fn run(words: &[String]) -> Result<(), String> {
     let [port, _, span, root, files @ ..] = words else {
         return Err("usage: wharf-bench bare PORT PASSIVE SPAN ROOT [CERTIFICATE KEY]".to_owned());

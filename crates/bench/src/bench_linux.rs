@@ -8,7 +8,7 @@
 //!   limit; their [`account`], files ([`tree`]) and folders ([`paths`]);
 //! - running processes: [`running`], counted by [`group`] and [`proc`], sampled by [`sampler`];
 //! - the results: [`result`] as measured, [`summary`] in rows by [`statistics`], and [`report`] as
-//!   a table, as JSON, as charts and as a page.
+//!   a table, as JSON and as a page.
 //!
 //! The clients are those of `wharf-load`, in this process, or programs: [`clients`]. A server may
 //! be made as far away as users are: [`distance`].
@@ -39,7 +39,6 @@ mod servers;
 mod statistics;
 mod summary;
 mod targets;
-mod text;
 mod tree;
 
 #[cfg(test)]

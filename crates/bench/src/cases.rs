@@ -185,9 +185,6 @@ pub(crate) fn find(name: &str) -> Option<&'static BenchCase> {
 }
 
 /// The cases selected by `words`: names, and the groups `quick`, `full` and `growth`.
-///
-/// # Errors
-/// The word that is neither.
 pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchCase>, String> {
     if let Some(word) = words.iter().find(|word| !CASES.iter().any(|case| is_in(case, word))) {
         return Err(format!(

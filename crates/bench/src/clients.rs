@@ -3,12 +3,12 @@
 //! Their time from start to exit is measured, and what they have moved is counted.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::bench::account::{PASSWORD, USER};
-use crate::bench::text::put;
 use crate::bench::tree::{FEW, LARGE, TREE, UPLOADS};
 
 /// A client program.
@@ -97,9 +97,6 @@ impl ClientProgram {
     }
 
     /// The command line of the job.
-    ///
-    /// # Errors
-    /// A file that it needs cannot be written or read.
     pub(crate) fn command(self, job: ClientJob, places: &Endpoints<'_>) -> Result<Command, String> {
         let (ip, port) = (places.server.ip().to_string(), places.server.port().to_string());
         let from = places.root.join(job.folder());
@@ -184,15 +181,12 @@ fn curl_config(job: ClientJob, places: &Endpoints<'_>) -> Result<String, String>
             (format!("{folder}/{name}"), "output", downloads(places).join(&name))
         };
         let local = local.display();
-        put(&mut text, format_args!("url = \"ftp://{server}/{url}\"\n{option} = \"{local}\"\n"));
+        let _ = writeln!(text, "url = \"ftp://{server}/{url}\"\n{option} = \"{local}\"");
     }
     Ok(text)
 }
 
 /// The paths of all files, relative to `folder`.
-///
-/// # Errors
-/// The folder that cannot be read.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_path_buf()];
@@ -212,9 +206,6 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<String>, String> {
 }
 
 /// The number of files below `folder`, and their bytes.
-///
-/// # Errors
-/// The folder that cannot be read.
 pub(crate) fn contents(folder: &Path) -> Result<(u64, u64), String> {
     let names = files_below(folder)?;
     let bytes = names.iter().filter_map(|name| Some(folder.join(name).metadata().ok()?.len()));

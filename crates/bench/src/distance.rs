@@ -39,9 +39,6 @@ type Block = (Instant, Vec<u8>);
 
 impl DistanceProxy {
     /// Starts a proxy for the server at this address.
-    ///
-    /// # Errors
-    /// The system has no port or no thread.
     pub(crate) fn start(server: SocketAddr, round_trip: Duration) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let failed = |error: std::io::Error| format!("cannot start a proxy: {error}");

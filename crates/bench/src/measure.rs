@@ -51,10 +51,8 @@ const QUIET_PAUSE: Duration = Duration::from_millis(40);
 const QUIET_MAX: Duration = Duration::from_secs(2);
 
 impl MeasurementContext {
-    /// Starts `server`, does the work of `case`, and stops the server.
-    ///
-    /// # Errors
-    /// The reason of a failure: there are no figures then, since work that fails is fast work.
+    /// Starts `server`, does the work of `case`, and stops the server. After a failure there are no
+    /// figures, since work that fails is fast work.
     pub(crate) fn measure(
         &self,
         case: &BenchCase,

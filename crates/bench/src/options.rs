@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use clap::Parser;
 
 use crate::bench::paths::BenchPaths;
 use crate::bench::servers::{BenchServer, SERVERS};
-use crate::bench::text::put;
 use crate::bench::{cases, report, runner, running, servers, tree};
 
 /// Measures wharf and other FTP servers on this machine, with the same clients.
@@ -27,7 +27,7 @@ pub(crate) struct BenchOptions {
     /// than two thirds of the best other one is measured once
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: Option<u32>,
-    /// File for the results; charts are written beside it [default: target/bench/result.json]
+    /// File for the results [default: target/bench/result.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Compare every byte that is moved; rates are then those of the comparison
@@ -42,8 +42,7 @@ pub(crate) struct BenchOptions {
     /// Install the other servers: packages are unpacked below target/bench, nothing else is changed
     #[arg(long)]
     pub(crate) install: bool,
-    /// Write docs/BENCHMARKS.md and its charts from result files; if a case is in several, the last
-    /// counts
+    /// Write docs/BENCHMARKS.md from result files; if a case is in several, the last counts
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) report: Vec<PathBuf>,
     /// List cases and servers
@@ -55,9 +54,6 @@ pub(crate) struct BenchOptions {
 }
 
 /// Runs the command line.
-///
-/// # Errors
-/// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<(), String> {
     let options = BenchOptions::parse();
     let places = BenchPaths::find()?;
@@ -108,16 +104,13 @@ fn list(places: &BenchPaths) -> Result<(), String> {
             cases::CaseGroup::Full => "full",
             cases::CaseGroup::Growth => "growth",
         };
-        put(&mut text, format_args!("  {:<24}{:<8}{}\n", case.name, group, case.title));
+        let _ = writeln!(text, "  {:<24}{:<8}{}", case.name, group, case.title);
     }
     text += "\nServers:\n";
     for server in SERVERS {
         let state = (server.find)(places).map(|found| found.version);
         let state = state.unwrap_or_else(|why| format!("MISSING: {why}"));
-        put(
-            &mut text,
-            format_args!("  {:<14}{state}\n  {:<14}  {}\n", server.name, "", server.about),
-        );
+        let _ = writeln!(text, "  {:<14}{state}\n  {:<14}  {}", server.name, "", server.about);
     }
     report::print(&text)
 }

@@ -16,9 +16,6 @@ const MEMORY_ROOT: &str = "/dev/shm/wharf-bench";
 
 impl BenchPaths {
     /// Determined from the path of this program: `target/release/wharf-bench`.
-    ///
-    /// # Errors
-    /// The system does not report the path.
     pub(crate) fn find() -> Result<Self, String> {
         let own = std::env::current_exe()
             .map_err(|error| format!("cannot find the path of this program: {error}"))?;
@@ -44,26 +41,17 @@ impl BenchPaths {
 }
 
 /// Makes a folder and its parents.
-///
-/// # Errors
-/// Which one could not be made.
 pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
     std::fs::create_dir_all(path)
         .map_err(|error| format!("cannot make {}: {error}", path.display()))
 }
 
 /// Writes a whole file.
-///
-/// # Errors
-/// Which one could not be written.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// Changes the mode of a file or folder.
-///
-/// # Errors
-/// The current user does not own it.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))

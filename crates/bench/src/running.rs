@@ -7,10 +7,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use wharf_load::lock;
 
 use crate::bench::account::BenchAccount;
 use crate::bench::group::UsageCounter;
@@ -56,9 +57,6 @@ const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || exit 1; shif
                      exec \"$@\"";
 
 /// A folder for one server, writable by the account.
-///
-/// # Errors
-/// When it cannot be made.
 pub(crate) fn work_folder() -> Result<PathBuf, String> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -69,9 +67,6 @@ pub(crate) fn work_folder() -> Result<PathBuf, String> {
 }
 
 /// A free port.
-///
-/// # Errors
-/// All ports are in use.
 pub(crate) fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..PORTS {
@@ -85,9 +80,6 @@ pub(crate) fn free_port() -> Result<u16, String> {
 
 impl RunningServer {
     /// Starts a server and waits until it accepts connections.
-    ///
-    /// # Errors
-    /// The server does not start; with the end of its log. It is cleaned up.
     pub(crate) fn start(
         name: &str,
         start: &StartCommand,
@@ -109,7 +101,7 @@ impl RunningServer {
         let began = clock::now();
         let pid = child.id();
         let process = Arc::new(ServerProcess { child: Mutex::new(child), pid, group, work });
-        all().push(Arc::clone(&process));
+        lock(&ALL).push(Arc::clone(&process));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let running = Self { address, began, process };
         running.wait().map_err(|why| format!("{name} does not start: {why}"))?;
@@ -143,13 +135,13 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.process.end();
-        all().retain(|other| !Arc::ptr_eq(other, &self.process));
+        lock(&ALL).retain(|other| !Arc::ptr_eq(other, &self.process));
     }
 }
 
 /// Ends all running servers, on Ctrl-C.
 pub(crate) fn end_all() {
-    let running = std::mem::take(&mut *all());
+    let running = std::mem::take(&mut *lock(&ALL));
     for process in running {
         process.end();
     }
@@ -159,11 +151,6 @@ pub(crate) fn end_all() {
 fn memory_max() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     proc::parse_meminfo(&text, "MemAvailable").unwrap_or(u64::MAX) / 4 * 3
-}
-
-fn all() -> std::sync::MutexGuard<'static, Vec<Arc<ServerProcess>>> {
-    // No code panics while it holds this lock.
-    ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spawn(
@@ -195,12 +182,8 @@ fn spawn(
 }
 
 impl ServerProcess {
-    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn has_ended(&self) -> bool {
-        matches!(self.child().try_wait(), Ok(Some(_)) | Err(_))
+        matches!(lock(&self.child).try_wait(), Ok(Some(_)) | Err(_))
     }
 
     fn log(&self) -> String {

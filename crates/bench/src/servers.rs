@@ -98,9 +98,6 @@ pub(crate) use limit::WORD as BARE_WORD;
 pub(crate) static BARE: &BenchServer = &limit::SERVER;
 
 /// The servers named in `words`, or all.
-///
-/// # Errors
-/// The word that is not a server.
 pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchServer>, String> {
     if let Some(word) = words.iter().find(|word| !SERVERS.iter().any(|one| one.name == **word)) {
         let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
@@ -138,9 +135,6 @@ impl StartCommand {
 }
 
 /// The output of `program`, standard output and error together.
-///
-/// # Errors
-/// It cannot be started, or fails.
 fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let name = program.display();
     let output = std::process::Command::new(program)
@@ -157,9 +151,6 @@ fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// Runs `program` to its end; its messages go to standard error.
-///
-/// # Errors
-/// It cannot be started, or fails.
 fn succeed(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
     eprintln!("bench: {program} {}", arguments.join(" "));
     let status = std::process::Command::new(program)

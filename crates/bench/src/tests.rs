@@ -3,7 +3,7 @@
 use wharf_testkit::assert_same;
 
 use super::cases::find;
-use super::report::{chart, page, terminal};
+use super::report::{page, terminal};
 use super::result::{
     BenchMachine, FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun,
 };
@@ -101,25 +101,11 @@ fn the_terminal_shows_every_case_and_unmet_targets() {
 }
 
 #[test]
-fn the_page_shows_unmet_targets_before_charts() {
-    let text = page::draw(&record(), &["speed", "cpu"]);
-    let (losses, charts) = (text.find("falls short").unwrap(), text.find("## Charts").unwrap());
-    assert!(losses < charts);
+fn the_page_shows_unmet_targets_before_the_cases() {
+    let text = page::draw(&record());
+    let (losses, cases) = (text.find("falls short").unwrap(), text.find("## Cases").unwrap());
+    assert!(losses < cases);
     assert_same("crates/bench/snapshots/page.md", &text);
-}
-
-#[test]
-fn the_charts_are_drawn() {
-    let record = record();
-    assert_same("crates/bench/snapshots/speed.svg", &chart::speed(&record).unwrap());
-    assert_same("crates/bench/snapshots/cpu.svg", &chart::cpu(&record).unwrap());
-}
-
-#[test]
-fn without_measurements_there_are_no_charts() {
-    let record = MeasurementRecord { runs: Vec::new(), summary: Vec::new(), ..record() };
-    assert!(chart::speed(&record).is_none());
-    assert!(chart::cpu(&record).is_none());
 }
 
 #[test]

@@ -70,9 +70,6 @@ const LARGE_BYTES: u64 = 512 * MIB;
 
 impl TestTrees {
     /// Makes the files that `cases` need and that do not exist yet.
-    ///
-    /// # Errors
-    /// There is no space even for small files, or a file cannot be written.
     pub(crate) fn prepare(
         places: &BenchPaths,
         cases: &[&BenchCase],
@@ -117,9 +114,6 @@ impl TestTrees {
     }
 
     /// Removes all uploads.
-    ///
-    /// # Errors
-    /// The file that could not be removed.
     pub(crate) fn clean_uploads(&self, place: FileLocation) -> Result<(), String> {
         let folder = self.root(place).join(UPLOADS);
         let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -135,9 +129,6 @@ impl TestTrees {
     /// Uses as much memory as an upload will, and frees it. A virtual machine gets memory that it
     /// has not used for a while from its host page by page, which would slow down the first
     /// measurement only.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub(crate) fn touch(&self, place: FileLocation, bytes: u64) -> Result<(), String> {
         if place != FileLocation::Memory {
             return Ok(());
@@ -152,9 +143,6 @@ impl TestTrees {
     }
 
     /// Removes a file from the page cache.
-    ///
-    /// # Errors
-    /// It cannot be opened.
     pub(crate) fn forget(&self, place: FileLocation, name: &str) -> Result<(), String> {
         let path = self.root(place).join(name);
         let message = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -293,9 +281,6 @@ pub(crate) fn folder_name(entries: u64) -> String {
 }
 
 /// Removes both trees.
-///
-/// # Errors
-/// The folder that could not be removed.
 pub(crate) fn remove(places: &BenchPaths) -> Result<(), String> {
     for base in [places.base(false), places.base(true)] {
         if base.exists() {

@@ -6,21 +6,8 @@ use std::sync::OnceLock;
 
 /// Commands that read the configuration.
 const WITH_CONFIG: &[&str] = &[
-    "ban",
-    "check",
-    "config migrate",
-    "config show",
-    "group",
-    "kick",
-    "log",
-    "reload",
-    "serve",
-    "status",
-    "stop",
-    "top",
-    "user",
-    "who",
-    "why",
+    "ban", "check", "config migrate", "config show", "group", "kick", "log", "reload", "serve",
+    "status", "stop", "top", "user", "who", "why",
 ];
 const PROGRAM: &str = "wharf ";
 

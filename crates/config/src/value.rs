@@ -569,16 +569,8 @@ impl ConfigValue for LegacyEncoding {
 }
 
 const LABELS: &[&str] = &[
-    "gbk",
-    "gb18030",
-    "big5",
-    "shift_jis",
-    "euc-jp",
-    "euc-kr",
-    "windows-1250",
-    "windows-1251",
-    "windows-1252",
-    "koi8-r",
+    "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr", "windows-1250", "windows-1251",
+    "windows-1252", "koi8-r",
 ];
 
 #[cfg(test)]

@@ -394,10 +394,7 @@ mod tests {
             .with(path("/both"), Permissions::ALL)
             .with(path("/BOTH"), Permissions::READ_ONLY);
         for spelt in [
-            "/Geheim/Öl",
-            "/GEHEIM/öL",
-            "/geheim/öl/a/b",
-            "/Geheim/O\u{308}l",
+            "/Geheim/Öl", "/GEHEIM/öL", "/geheim/öl/a/b", "/Geheim/O\u{308}l",
             "/geheim/o\u{308}L/a",
         ] {
             assert_eq!(rules.at_any_case(&path(spelt)), Permissions::NONE, "{spelt}");

@@ -29,26 +29,9 @@ use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, SourceText};
 
 /// The columns that an export writes; an import accepts them in any order.
 pub const COLUMNS: [&str; 20] = [
-    "name",
-    "password_hash",
-    "password",
-    "no_password",
-    "home",
-    "permissions",
-    "paths",
-    "enabled",
-    "upload_rate",
-    "download_rate",
-    "transfer_upload_rate",
-    "transfer_download_rate",
-    "sessions",
-    "quota",
-    "quota_files",
-    "require_tls",
-    "allowed_addresses",
-    "hours",
-    "expires",
-    "comment",
+    "name", "password_hash", "password", "no_password", "home", "permissions", "paths", "enabled",
+    "upload_rate", "download_rate", "transfer_upload_rate", "transfer_download_rate", "sessions",
+    "quota", "quota_files", "require_tls", "allowed_addresses", "hours", "expires", "comment",
 ];
 
 /// Alternative names of columns.

@@ -15,6 +15,8 @@ pub mod pyftpdlib;
 mod python;
 pub mod render;
 pub mod resolve;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod vsftpd;
 pub mod write;

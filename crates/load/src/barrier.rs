@@ -1,9 +1,10 @@
 //! A barrier at which the threads of a run wait until all are ready.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::clock::now;
+use crate::lock::lock;
 
 /// Opens once, for all threads.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ struct BarrierState {
 impl StartBarrier {
     /// Waits for the other threads, and returns the time at which the barrier opened.
     pub(crate) fn wait(&self) -> Instant {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.waiting += 1;
         self.changed.notify_all();
         loop {
@@ -34,7 +35,7 @@ impl StartBarrier {
 
     /// Opens when `threads` threads wait. `at_last` runs before any of them continues.
     pub(crate) fn open<T>(&self, threads: usize, at_last: impl FnOnce() -> T) -> (Instant, T) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         while state.waiting < threads {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -43,9 +44,5 @@ impl StartBarrier {
         state.opened = Some(opened);
         self.changed.notify_all();
         (opened, value)
-    }
-
-    fn state(&self) -> MutexGuard<'_, BarrierState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
+use wharf_proto::reply::{Code, Reply};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, last_line};
 use crate::net::{Connector, Transport};
 use crate::outcome::TlsFacts;
 use crate::session::ClientSession;
@@ -18,17 +19,6 @@ use crate::tls;
 #[derive(Debug)]
 pub struct ControlClient {
     session: ClientSession,
-    /// The local address.
-    local: SocketAddr,
-}
-
-/// A reply of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FtpReply {
-    /// The code.
-    pub code: u16,
-    /// Its lines, without the code.
-    pub lines: Vec<String>,
 }
 
 /// The negotiated TLS parameters.
@@ -61,15 +51,14 @@ impl ControlClient {
             Error::new(format!("cannot connect to {address}"), error.into())
         };
         let session = ClientSession::open(Connector::new(address, timeout)).map_err(failed)?;
-        let local = session.local().map_err(failed)?;
-        Ok(Self { session, local })
+        Ok(Self { session })
     }
 
     /// Reads the greeting.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidReply`] if the server does not speak FTP, for example.
-    pub fn greeting(&mut self) -> Result<FtpReply, Error> {
+    pub fn greeting(&mut self) -> Result<Reply, Error> {
         self.receive("the greeting")
     }
 
@@ -77,12 +66,11 @@ impl ControlClient {
     ///
     /// # Errors
     /// A network error. It never contains a password.
-    pub fn command(&mut self, line: &str) -> Result<FtpReply, Error> {
-        let reply = self.session.call(line).map_err(|error| {
+    pub fn command(&mut self, line: &str) -> Result<Reply, Error> {
+        self.session.call(line).map_err(|error| {
             let step = line.split(' ').next().unwrap_or(line);
             Error::new(step, error.kind)
-        })?;
-        Ok(FtpReply::of(&reply))
+        })
     }
 
     /// Performs the TLS handshake on the control connection: right after connecting, or after `AUTH
@@ -104,11 +92,10 @@ impl ControlClient {
     pub fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, Error> {
         let line = if is_extended { "EPSV" } else { "PASV" };
         let reply = self.command(line)?;
-        let text = reply.text();
+        let text = last_line(&reply);
         let bytes = text.as_bytes();
-        let wanted = if is_extended { 229 } else { 227 };
-        if reply.code != wanted {
-            return Err(Error::new(line, reply.refusal()));
+        if reply.code != if is_extended { Code::EXTENDED_PASSIVE } else { Code::PASSIVE } {
+            return Err(Error::rejected(line, &reply));
         }
         let address = if is_extended {
             parse_epsv_reply(bytes)
@@ -159,39 +146,16 @@ impl ControlClient {
         }
         drop(transport);
         let done = self.receive("the end of LIST")?;
-        if !(200..300).contains(&done.code) && bytes < LISTING_BYTES_MAX {
-            return Err(Error::new("LIST", done.refusal()));
+        if !done.code.is_success() && bytes < LISTING_BYTES_MAX {
+            return Err(Error::rejected("LIST", &done));
         }
         Ok(ListingResult { bytes, is_resumed })
     }
 
-    /// The local address of the control connection.
-    pub fn local(&self) -> SocketAddr {
-        self.local
-    }
-
-    fn receive(&mut self, step: &str) -> Result<FtpReply, Error> {
-        let received = self.session.reply();
-        received.map(|reply| FtpReply::of(&reply)).map_err(|error| Error::new(step, error.kind))
+    fn receive(&mut self, step: &str) -> Result<Reply, Error> {
+        self.session.reply().map_err(|error| Error::new(step, error.kind))
     }
 }
 
 /// Longer listings are not read to their end.
 const LISTING_BYTES_MAX: u64 = 16 << 20;
-
-impl FtpReply {
-    fn of(reply: &wharf_proto::reply::Reply) -> Self {
-        let lines = reply.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned());
-        Self { code: reply.code.number(), lines: lines.collect() }
-    }
-
-    /// Its last line.
-    pub fn text(&self) -> String {
-        self.lines.last().cloned().unwrap_or_default()
-    }
-
-    /// As an error.
-    pub fn refusal(&self) -> ErrorKind {
-        ErrorKind::Rejected { code: self.code, text: self.text() }
-    }
-}

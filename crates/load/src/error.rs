@@ -94,7 +94,7 @@ impl ErrorKind {
 }
 
 /// The last line of a reply, without its code.
-pub(crate) fn last_line(reply: &Reply) -> String {
+pub fn last_line(reply: &Reply) -> String {
     reply.lines.last().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default()
 }
 

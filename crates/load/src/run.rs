@@ -1,7 +1,7 @@
 //! A measurement in two phases: connect and log in, then the timed part.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::bystander;
 use crate::content::SharedPattern;
 use crate::error::{Error, ErrorKind};
 use crate::histogram::LatencyHistogram;
+use crate::lock::lock;
 use crate::outcome::{Fairness, RunOutcome, TlsFacts, rate};
 use crate::plan::{DownloadMode, LoadCase, Plan};
 use crate::process;
@@ -111,10 +112,6 @@ fn log_in_all(client: &ClientContext, sessions: usize) -> Result<Vec<SessionSlot
         Some(error) => Err(error),
         None => Ok(std::mem::take(&mut *lock(&slots))),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Above this number of sessions, the sessions of a thread take turns.

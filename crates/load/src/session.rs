@@ -331,6 +331,20 @@ impl ClientSession {
         self.control.map(ControlConnection::into_any_transport)
     }
 
+    /// Ends the control connection by RST.
+    pub fn reset(self) {
+        if let Some(control) = self.into_control() {
+            control.reset();
+        }
+    }
+
+    /// Ends the control connection without `close_notify`, as when its process dies.
+    pub fn drop_off(self) {
+        if let Some(control) = self.into_control() {
+            control.drop_off();
+        }
+    }
+
     /// TLS version, cipher, and the number of resumed data connections so far.
     pub(crate) fn facts(&self) -> &TlsFacts {
         &self.facts

@@ -5,9 +5,6 @@
 //! complete file. Without TLS, the end of a data connection while the control connection is alive
 //! is the end of the file, whatever the client intended: that case is not tested here.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use wharf_load::Random;
 use wharf_proto::reply::Code;
 
@@ -15,7 +12,7 @@ use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
-use crate::prove::run::ProofRun;
+use crate::prove::run::{ProofRun, in_parallel};
 use crate::prove::server::ProofServer;
 
 mod interruption;
@@ -70,7 +67,7 @@ fn batch(
         uploads.push(SeededUpload::prepared(*seed, pool, &server.home())?);
     }
     server.start()?;
-    let answers = cut_all(server, pool, &uploads);
+    let answers = in_parallel(CLIENTS, &uploads, |upload| upload.cut(server, pool));
     // When it has exited, it has handled all lost connections.
     server.stop()?;
     let verdicts: Vec<Result<(), String>> = uploads
@@ -91,31 +88,4 @@ fn batch(
         report.ended(upload.seed, resumed.map(drop).map_err(describe));
     }
     server.stop()
-}
-
-/// Interrupts each upload, several at a time, and returns the result of each.
-fn cut_all(
-    server: &ProofServer,
-    pool: &ContentPool,
-    uploads: &[SeededUpload],
-) -> Vec<Result<(), String>> {
-    let next = AtomicUsize::new(0);
-    let answers = Mutex::new(vec![Err("not attempted".to_owned()); uploads.len()]);
-    std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(upload) = uploads.get(index) else { return };
-                    let answer = upload.cut(server, pool);
-                    let mut answers =
-                        answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    if let Some(slot) = answers.get_mut(index) {
-                        *slot = answer;
-                    }
-                }
-            });
-        }
-    });
-    answers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -9,10 +9,10 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use wharf_load::Random;
+use wharf_load::{Random, lock};
 
 use crate::prove::folder;
 
@@ -54,10 +54,7 @@ struct DiskContent {
 const ATOMIC_BYTES: usize = 4096;
 
 impl Drive {
-    /// Makes an empty disk of this size; its file is in `folder`.
-    ///
-    /// # Errors
-    /// It needs root and FUSE in the kernel.
+    /// Makes an empty disk of this size; its file is in `folder`. Needs root and FUSE.
     pub(crate) fn new(folder: &Path, bytes: usize) -> Result<Self, String> {
         let file = folder.join("drive");
         folder::write(&file, b"")?;
@@ -141,7 +138,7 @@ impl Drive {
     }
 
     fn content(&self) -> MutexGuard<'_, DiskContent> {
-        locked(&self.content)
+        lock(&self.content)
     }
 }
 
@@ -278,11 +275,6 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = image.get_mut(at..at.saturating_add(bytes.len())) {
         place.copy_from_slice(bytes);
     }
-}
-
-fn locked(content: &Mutex<DiskContent>) -> MutexGuard<'_, DiskContent> {
-    // No code panics while it holds this lock.
-    content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

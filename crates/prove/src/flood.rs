@@ -111,10 +111,7 @@ fn normal_client(
     content: &[u8],
     times: &mut Times,
 ) -> Result<(), String> {
-    let mut round = 0;
-    while report.has_next_round() {
-        let seed = run.seed_of(round);
-        round += 1;
+    for seed in run.seeds(report) {
         let mut ended = session(server.port(), content, times).map_err(String::from);
         let rss = mib(ProcessSample::at(server.pid())?.rss_kib);
         times.rss_mib_max = times.rss_mib_max.max(rss);

@@ -20,9 +20,6 @@ const LOCK: &str = "lock";
 
 impl TemporaryFolder {
     /// Makes a folder below `place`, and removes those of processes that have died.
-    ///
-    /// # Errors
-    /// The folder that could not be made.
     pub(crate) fn new(place: &Path) -> Result<Self, String> {
         clear(place);
         for number in 0..TRIES_MAX {
@@ -52,17 +49,11 @@ impl Drop for TemporaryFolder {
 }
 
 /// Makes a folder and its parents.
-///
-/// # Errors
-/// The folder that could not be made.
 pub(crate) fn make(path: &Path) -> Result<(), String> {
     fs::create_dir_all(path).map_err(|error| format!("cannot make {}: {error}", path.display()))
 }
 
 /// Writes a file that only the current user may read.
-///
-/// # Errors
-/// The file that could not be written.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -73,9 +64,6 @@ pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
 }
 
 /// Removes the content of a folder.
-///
-/// # Errors
-/// The file that could not be removed.
 pub(crate) fn empty(folder: &Path) -> Result<(), String> {
     let describe = |error| format!("cannot empty {}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(describe)? {

@@ -72,10 +72,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     drive.format()?;
     let blank = drive.image();
     let place = folder.path().join("mounted");
-    let mut round = 0;
-    while report.has_next_round() {
-        let seed = run.seed_of(round);
-        round += 1;
+    for seed in run.seeds(report) {
         let mut random = Random::new(seed);
         drive.restore(&blank);
         let mut server = ProofServer::new(run)?;
@@ -143,7 +140,7 @@ impl FaultSetup<'_> {
         for line in ["STOR new", "STOR old", "APPE old"] {
             rejected(line, client.store(line, &bytes), &[Code::NO_SPACE])?;
             self.still_serves(&mut client)?;
-            let hidden = hidden(&self.server);
+            let hidden = self.server.hidden_files();
             if !hidden.is_empty() {
                 return Err(format!("{line}: hidden files remain: {hidden:?}"));
             }
@@ -239,10 +236,4 @@ fn rejected<T>(line: &str, result: Result<T, Error>, codes: &[Code]) -> Result<(
         Err(fault) if fault.code().is_some_and(|code| codes.contains(&code)) => Ok(()),
         Err(fault) => Err(fault.into()),
     }
-}
-
-fn hidden(server: &ProofServer) -> Vec<String> {
-    let entries = std::fs::read_dir(server.home()).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with(".wharf-")).collect()
 }

@@ -28,11 +28,8 @@ pub(crate) static PROOF: Proof = Proof {
 fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let pool = ContentPool::new();
     let mut server = ProofServer::new(run)?;
-    let mut round = 0;
-    while report.has_next_round() {
-        let seed = run.seed_of(round);
+    for seed in run.seeds(report) {
         report.ended(seed, one_kill(&mut server, &pool, seed, report));
-        round += 1;
     }
     Ok(())
 }

@@ -3,18 +3,16 @@
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use wharf_load::{ClientSession, Error, Random, clock};
+use wharf_load::{ClientSession, Error, Random};
 use wharf_proto::reply::Code;
 
 use crate::prove::content::ContentPool;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
-use crate::prove::run::ProofRun;
+use crate::prove::run::{ProofRun, in_parallel};
 use crate::prove::server::{PASSWORD, ProofServer, USER, target, target_from};
-use crate::prove::watch::{ProcessSample, mib, slope};
+use crate::prove::watch::{ProcessSample, at_rest, mib, slope};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "leak",
@@ -30,9 +28,6 @@ pub(crate) static PROOF: Proof = Proof {
 const BATCH: u64 = 100;
 /// Sessions at a time.
 const CLIENTS: usize = 8;
-/// Time until everything must be released.
-const REST_MAX: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(10);
 /// Allocators keep some memory; a larger increase between the second check and the last is a leak.
 const GROWTH_MIB: f64 = 8.0;
 /// Batches per thousand sessions.
@@ -48,7 +43,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     server.start()?;
     // The first batch does everything once, which fills caches, thread pools and buffers.
     sessions(&server, &pool, &(0..BATCH).map(|n| run.seed_of(n)).collect::<Vec<_>>())?;
-    let first = at_rest(&server, None)?;
+    let first = at_rest(&server, None, || true)?;
     print_line(&format!("  after the first {BATCH}: {}", first.describe()));
     let mut memory = Vec::new();
     let mut round = 0;
@@ -76,58 +71,19 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
 
 /// Checks that everything is released, and no hidden file remains.
 fn back(server: &ProofServer, first: ProcessSample) -> Result<ProcessSample, String> {
-    let sample = at_rest(server, Some(first.descriptors))?;
+    let sample = at_rest(server, Some(first.descriptors), || server.hidden_files().is_empty())?;
     if sample.descriptors > first.descriptors {
         let (from, to) = (first.descriptors, sample.descriptors);
         return Err(format!("{to} descriptors are open when idle, {from} before"));
     }
-    let hidden = hidden(server);
+    let hidden = server.hidden_files();
     if hidden.is_empty() { Ok(sample) } else { Err(format!("hidden files remain: {hidden:?}")) }
-}
-
-/// Waits until no more descriptors are open than before; without such a number, until the number is
-/// stable.
-fn at_rest(server: &ProofServer, most: Option<u64>) -> Result<ProcessSample, String> {
-    let began = clock::now();
-    let mut sample = ProcessSample::at(server.pid())?;
-    let mut same = 0;
-    while began.elapsed() < REST_MAX && same < STABLE_SAMPLES {
-        clock::pause(PAUSE);
-        let next = ProcessSample::at(server.pid())?;
-        let is_back = most.map_or(next.descriptors == sample.descriptors, |most| {
-            next.descriptors <= most && hidden(server).is_empty()
-        });
-        same = if is_back { same + 1 } else { 0 };
-        sample = next;
-    }
-    Ok(sample)
-}
-
-/// Consecutive samples that must be equal.
-const STABLE_SAMPLES: u32 = 10;
-
-fn hidden(server: &ProofServer) -> Vec<String> {
-    let entries = std::fs::read_dir(server.home()).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with(".wharf-")).collect()
 }
 
 /// One session for each seed, several at a time.
 fn sessions(server: &ProofServer, pool: &ContentPool, seeds: &[u64]) -> Result<(), String> {
-    let next = AtomicU64::new(0);
-    let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
-        let work = || {
-            loop {
-                let index = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).ok();
-                let Some(seed) = index.and_then(|index| seeds.get(index)) else { return Ok(()) };
-                one(server, pool, *seed).map_err(|what| format!("seed {seed}: {what}"))?;
-            }
-        };
-        let threads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(work)).collect();
-        let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined.map(|ended| ended.unwrap_or_else(|_| Err("a client panicked".to_owned()))).collect()
-    });
-    results.into_iter().collect()
+    let work = |seed: &u64| one(server, pool, *seed).map_err(|what| format!("seed {seed}: {what}"));
+    in_parallel(CLIENTS, seeds, work).into_iter().collect()
 }
 
 /// A session that ends in one of the ways.
@@ -181,7 +137,7 @@ fn logged_in(
         // A passive port without a data connection.
         6 => {
             client.expect("EPSV", Code::EXTENDED_PASSIVE)?;
-            reset(client);
+            client.reset();
             Ok(())
         }
         // Interrupted uploads, with and without their control connection.
@@ -196,7 +152,7 @@ fn logged_in(
         8 => {
             let mut data = client.data(&format!("APPE {name}"))?;
             data.write_all(&bytes)?;
-            reset(client);
+            client.reset();
             data.drop_off();
             Ok(())
         }
@@ -213,7 +169,7 @@ fn logged_in(
             client.store(&format!("STOR {name}"), &bytes)?;
             let data = client.data(&format!("RETR {name}"))?;
             data.reset();
-            reset(client);
+            client.reset();
             Ok(())
         }
         11 => {
@@ -251,10 +207,4 @@ fn wrong_password(server: &ProofServer, random: &mut Random) -> Result<(), Error
     client.call(&format!("USER {USER}"))?;
     client.call(&format!("PASS not-{PASSWORD}"))?;
     Ok(())
-}
-
-fn reset(client: ClientSession) {
-    if let Some(control) = client.into_control() {
-        control.reset();
-    }
 }

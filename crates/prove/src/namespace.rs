@@ -12,9 +12,6 @@ pub(crate) fn is_own() -> bool {
 }
 
 /// Runs this program with these arguments in its own namespaces; returns whether it succeeded.
-///
-/// # Errors
-/// It cannot be started.
 pub(crate) fn run(words: &[String]) -> Result<bool, String> {
     let own = std::env::current_exe()
         .map_err(|error| format!("cannot find this program's own file: {error}"))?;

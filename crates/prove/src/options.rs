@@ -41,9 +41,6 @@ struct ProofOptions {
 }
 
 /// Runs the command line; returns whether all proofs passed.
-///
-/// # Errors
-/// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<bool, String> {
     let options = ProofOptions::parse();
     if options.list {

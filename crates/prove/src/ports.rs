@@ -19,9 +19,6 @@ pub(crate) struct PortBlock {
 
 impl PortBlock {
     /// Reserves the first free block.
-    ///
-    /// # Errors
-    /// All are reserved.
     pub(crate) fn take() -> Result<Self, String> {
         let folder = std::env::temp_dir().join("wharf-prove-ports");
         crate::prove::folder::make(&folder)?;

@@ -48,10 +48,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let mut server = ProofServer::new(run)?;
     let place = folder.path().join("mounted");
     server.homes_at(&place);
-    let mut round = 0;
-    while report.has_next_round() {
-        let seed = run.seed_of(round);
-        round += 1;
+    for seed in run.seeds(report) {
         let mut random = Random::new(seed);
         drive.restore(&blank);
         // Odd and even seeds alternate, so that any two rounds test both.

@@ -58,9 +58,6 @@ pub(crate) static PROOFS: &[&Proof] = &[
 ];
 
 /// The proofs of these names; all for none or for `all`.
-///
-/// # Errors
-/// The unknown name, with the known ones.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Proof>, String> {
     if names.is_empty() || names.iter().any(|name| name == "all") {
         return Ok(PROOFS.to_vec());

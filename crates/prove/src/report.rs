@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wharf_load::clock;
+use wharf_load::{clock, lock};
 
 use crate::prove::folder;
 use crate::prove::machine::ProofMachine;
@@ -79,7 +79,7 @@ impl ProofReport {
 
     /// Whether the plan has another round. Prints the progress now and then.
     pub(crate) fn has_next_round(&self) -> bool {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let done = state.passed + state.failed;
         let has_next_round = done < self.plan.count || self.began.elapsed() < self.plan.time;
         let is_time = state.describe.unwrap_or(self.began).elapsed() >= PROGRESS_EVERY;
@@ -99,18 +99,18 @@ impl ProofReport {
 
     /// A successful round.
     pub(crate) fn passed(&self) {
-        self.state().passed += 1;
+        lock(&self.state).passed += 1;
     }
 
     /// Many successful rounds.
     pub(crate) fn passed_many(&self, count: u64) {
-        self.state().passed += count;
+        lock(&self.state).passed += count;
     }
 
     /// A failed round. The first ones are printed at once, with the command that repeats them.
     pub(crate) fn failed(&self, seed: u64, what: impl Into<String>) {
         let what = what.into();
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.failed += 1;
         if state.failures.len() < FAILURES_SHOWN {
             print_line(&format!(
@@ -132,23 +132,23 @@ impl ProofReport {
 
     /// Adds to a figure of the result, such as `uploads`.
     pub(crate) fn add(&self, figure: &str, more: f64) {
-        *self.state().figures.entry(figure.to_owned()).or_default() += more;
+        *lock(&self.state).figures.entry(figure.to_owned()).or_default() += more;
     }
 
     /// Sets a figure of the result.
     pub(crate) fn set(&self, figure: &str, value: f64) {
-        self.state().figures.insert(figure.to_owned(), value);
+        lock(&self.state).figures.insert(figure.to_owned(), value);
     }
 
     /// The numbers of passed and failed rounds.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        let state = self.state();
+        let state = lock(&self.state);
         (state.passed, state.failed)
     }
 
     /// Prints the figures and counts.
     pub(crate) fn sum_up(&self) {
-        let state = self.state();
+        let state = lock(&self.state);
         if !state.figures.is_empty() {
             let figures: Vec<_> = state
                 .figures
@@ -165,9 +165,6 @@ impl ProofReport {
     }
 
     /// Writes the result for the generator of docs/reference/trust.md.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub(crate) fn write(
         &self,
         proof: &Proof,
@@ -175,7 +172,7 @@ impl ProofReport {
         place: &Path,
         files: &Path,
     ) -> Result<(), String> {
-        let state = self.state();
+        let state = lock(&self.state);
         let record = ProofRecord {
             name: proof.name,
             about: proof.about,
@@ -195,11 +192,6 @@ impl ProofReport {
         let text = serde_json::to_string_pretty(&record).map_err(|error| error.to_string())?;
         folder::make(place)?;
         folder::write(&place.join(format!("{}.json", proof.name)), text + "\n")
-    }
-
-    fn state(&self) -> MutexGuard<'_, ReportState> {
-        // No code panics while it holds this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

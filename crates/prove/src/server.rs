@@ -50,9 +50,6 @@ const LOG_BYTES_MAX: usize = 2000;
 
 impl ProofServer {
     /// Configures a server, with the account [`USER`] that has all permissions.
-    ///
-    /// # Errors
-    /// There is no free port, or the folder cannot be made.
     pub(crate) fn new(run: &ProofRun) -> Result<Self, String> {
         let folder = run.folder()?;
         let homes = folder.path().join("homes");
@@ -99,9 +96,6 @@ impl ProofServer {
     }
 
     /// Starts it and waits until it accepts connections. A running one is killed before.
-    ///
-    /// # Errors
-    /// It does not start; with the end of its log.
     pub(crate) fn start(&mut self) -> Result<(), String> {
         self.kill();
         let (config, users) = (self.folder.path().join("wharf.toml"), self.users_file());
@@ -142,9 +136,6 @@ impl ProofServer {
     }
 
     /// Stops it (SIGTERM) and waits for its exit.
-    ///
-    /// # Errors
-    /// It does not exit, or with an error.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         // The exit status of one that has ended is read below.
@@ -201,6 +192,13 @@ impl ProofServer {
     /// The home of an account.
     pub(crate) fn home_of(&self, user: &str) -> PathBuf {
         self.homes.join(user)
+    }
+
+    /// The names of hidden files in the home of [`USER`]: those of unfinished uploads.
+    pub(crate) fn hidden_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.home()).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(".wharf-")).collect()
     }
 
     /// The end of its log.

@@ -12,7 +12,7 @@ use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{ProofServer, target_from};
-use crate::prove::watch::{ProcessSample, mib, slope};
+use crate::prove::watch::{ProcessSample, at_rest, mib, slope};
 
 mod soak_client;
 
@@ -34,8 +34,6 @@ const FAILURES_MAX: u64 = 20;
 /// The interval of samples, and of printed ones.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 const PRINT_INTERVAL: Duration = Duration::from_mins(1);
-/// Time until unused resources must be released.
-const REST_MAX: Duration = Duration::from_secs(20);
 /// Allowed growth of memory between the first third and the end: a part of it, and what allocators
 /// keep.
 const GROWTH_PART: f64 = 0.05;
@@ -158,26 +156,7 @@ fn at_first_rest(server: &ProofServer) -> Result<ProcessSample, String> {
         client.download("RETR warm")?;
         client.quit()?;
     }
-    resting(server, None)
-}
-
-/// Samples until the open descriptors are as before, or stable.
-fn resting(server: &ProofServer, wanted: Option<u64>) -> Result<ProcessSample, String> {
-    let began = clock::now();
-    let mut sample = ProcessSample::at(server.pid())?;
-    while began.elapsed() < REST_MAX {
-        clock::pause(SAMPLE_INTERVAL);
-        let next = ProcessSample::at(server.pid())?;
-        let is_done = match wanted {
-            Some(most) => next.descriptors <= most,
-            None => next.descriptors == sample.descriptors,
-        };
-        sample = next;
-        if is_done {
-            break;
-        }
-    }
-    Ok(sample)
+    at_rest(server, None, || true)
 }
 
 fn check_rest(
@@ -186,7 +165,7 @@ fn check_rest(
     report: &ProofReport,
     run: &ProofRun,
 ) -> Result<(), String> {
-    let after = resting(server, Some(before.descriptors))?;
+    let after = at_rest(server, Some(before.descriptors), || true)?;
     print_line(&format!("  at the end:   {}", after.describe()));
     report.set("RSS at the end, MiB", mib(after.rss_kib));
     report

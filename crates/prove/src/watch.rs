@@ -1,6 +1,11 @@
 //! Memory, descriptors and threads of the server's process.
 
 use std::fs;
+use std::time::Duration;
+
+use wharf_load::clock;
+
+use crate::prove::server::ProofServer;
 
 /// One sample of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +19,6 @@ pub(crate) struct ProcessSample {
 
 impl ProcessSample {
     /// Samples the process.
-    ///
-    /// # Errors
-    /// It is not running.
     pub(crate) fn at(pid: Option<u32>) -> Result<Self, String> {
         let pid = pid.ok_or("the server is not running")?;
         let describe = |error| format!("cannot read the status of process {pid}: {error}");
@@ -39,6 +41,33 @@ impl ProcessSample {
         )
     }
 }
+
+/// Samples until, several times in a row, no more than `most` descriptors are open and the server
+/// is clean; without `most`, until their number is stable. At the latest after [`REST_MAX`].
+pub(crate) fn at_rest(
+    server: &ProofServer,
+    most: Option<u64>,
+    is_clean: impl Fn() -> bool,
+) -> Result<ProcessSample, String> {
+    let began = clock::now();
+    let mut sample = ProcessSample::at(server.pid())?;
+    let mut same = 0;
+    while began.elapsed() < REST_MAX && same < STABLE_SAMPLES {
+        clock::pause(PAUSE);
+        let next = ProcessSample::at(server.pid())?;
+        let is_as_before = next.descriptors == sample.descriptors;
+        let is_back = most.map_or(is_as_before, |most| next.descriptors <= most) && is_clean();
+        same = if is_back { same + 1 } else { 0 };
+        sample = next;
+    }
+    Ok(sample)
+}
+
+/// Time until everything must be released.
+const REST_MAX: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(10);
+/// Consecutive samples that must be equal.
+const STABLE_SAMPLES: u32 = 10;
 
 /// KiB as MiB.
 pub(crate) fn mib(kib: u64) -> f64 {

@@ -78,22 +78,8 @@ mod tests {
             .map(|row| row.verb)
             .collect();
         let expected = [
-            "USER",
-            "PASS",
-            "ACCT",
-            "REIN",
-            "QUIT",
-            "AUTH",
-            "PBSZ",
-            "PROT",
-            "CCC",
-            "OPTS",
-            "FEAT",
-            "HELP",
-            "SYST",
-            "NOOP",
-            "CLNT",
-            "SITE HELP",
+            "USER", "PASS", "ACCT", "REIN", "QUIT", "AUTH", "PBSZ", "PROT", "CCC", "OPTS", "FEAT",
+            "HELP", "SYST", "NOOP", "CLNT", "SITE HELP",
         ];
         assert_eq!(open, expected);
     }

@@ -94,14 +94,8 @@ const LONG: &[Duration] = &[
 ];
 
 const LOGIN_CAUSES: &[&str] = &[
-    "unknown-account",
-    "wrong-password",
-    "disabled",
-    "no-password",
-    "denied",
-    "busy",
-    "backend-failed",
-    "other",
+    "unknown-account", "wrong-password", "disabled", "no-password", "denied", "busy",
+    "backend-failed", "other",
 ];
 
 impl Default for EngineMetrics {

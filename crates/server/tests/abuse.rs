@@ -149,12 +149,8 @@ fn row_7_a_slow_transfer_ends_below_the_minimum_rate() {
 #[test]
 fn row_10_the_words_of_other_protocols_end_a_session_at_once() {
     for line in [
-        "GET / HTTP/1.1",
-        "post /upload HTTP/1.0",
-        "EHLO example.com",
-        "Host: example.com",
-        "Content-Type: text/plain",
-        "X-A:b",
+        "GET / HTTP/1.1", "post /upload HTTP/1.0", "EHLO example.com", "Host: example.com",
+        "Content-Type: text/plain", "X-A:b",
     ] {
         world().run(&format!(
             "C: {line}\nS: 421 Protocol error: request of another protocol*\nS: EOF"

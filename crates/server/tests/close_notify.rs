@@ -98,9 +98,7 @@ fn row_33_an_end_in_the_middle_of_a_record_is_a_cut_also_where_allo_is_exact() {
     let allo = |bytes| format!("EPSV;C: ALLO {bytes}\nS: 200 *\nC: STOR b\nS: 150 *\n");
     let mid = "S: 426 The data connection ended in the middle of a TLS record*\nHASNOT /b\n";
     for part in [
-        "\\x17",
-        "\\x17\\x03\\x03\\x00",
-        "\\x17\\x03\\x03\\x00\\x50",
+        "\\x17", "\\x17\\x03\\x03\\x00", "\\x17\\x03\\x03\\x00\\x50",
         "\\x17\\x03\\x03\\x00\\x50abc",
     ] {
         let script = format!("{}U... whole\nUF {part}\n{mid}", allo(5));

@@ -44,9 +44,6 @@ pub(crate) fn shown(config: &Config) -> String {
 }
 
 /// The configured store, for reading and changing accounts.
-///
-/// # Errors
-/// Its address cannot be used, or its password cannot be read.
 pub(crate) fn admin(config: &Config, creation: Creation) -> Result<Box<dyn UserAdmin>, Failure> {
     admin_of(&config.accounts.store.0, config, creation)
 }
@@ -64,9 +61,6 @@ pub(crate) fn admin_of(
 }
 
 /// The database store. No connection is opened yet.
-///
-/// # Errors
-/// As [`admin`].
 pub(crate) fn database(
     address: &DatabaseAddress,
     config: &Config,
@@ -94,9 +88,6 @@ fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
 }
 
 /// Reads all accounts of a store page by page, with the settings inherited from groups.
-///
-/// # Errors
-/// As [`UserAdmin::page`].
 pub(crate) async fn all_records(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, AdminError> {
     let groups = store.groups().await?;
     let mut all: Vec<UserRecord> = Vec::new();
@@ -111,9 +102,6 @@ pub(crate) async fn all_records(store: &dyn UserAdmin) -> Result<Vec<UserRecord>
 }
 
 /// Like [`all_records`], but fails if an account is invalid; for copies, which must be complete.
-///
-/// # Errors
-/// As [`UserAdmin::page`]; besides, what is invalid in the store.
 pub(crate) async fn all_records_or_fault(
     store: &dyn UserAdmin,
 ) -> Result<Vec<UserRecord>, AdminError> {
@@ -122,9 +110,6 @@ pub(crate) async fn all_records_or_fault(
 }
 
 /// Fails if any account or group is invalid.
-///
-/// # Errors
-/// As [`UserAdmin::faults`]; besides, what is invalid in the store.
 pub(crate) async fn reject_faults(store: &dyn UserAdmin) -> Result<(), AdminError> {
     let faults = store.faults().await?;
     if faults.is_empty() {
@@ -153,9 +138,6 @@ const FAULTS_SHOWN_MAX: usize = 50;
 
 /// Runs `act` on a temporary thread with its own runtime. A server that is not yet sandboxed must
 /// not keep threads, since they would stay outside of the sandbox.
-///
-/// # Errors
-/// The thread cannot be started.
 pub(crate) fn alone<T: Send>(act: impl Future<Output = T> + Send) -> Result<T, Failure> {
     let failed = |error: &std::io::Error| Failure::io("cannot start a thread", error);
     std::thread::scope(|scope| {

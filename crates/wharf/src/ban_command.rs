@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::Serialize;
 use wharf_admin::client::AdminClient;
 use wharf_admin::model;
 use wharf_config::outcome::{Exit, Failure, print, print_error};
@@ -20,6 +19,7 @@ use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
 use crate::cli::GlobalArgs;
 use crate::cli::ban::{BanArgs, BanCommand};
 use crate::cli::mistake::reason;
+use crate::json::json_line;
 use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
 
@@ -85,8 +85,8 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
     let bans: Vec<_> = memory.bans.iter().filter(|ban| holds(ban, now)).collect();
     let locks: Vec<_> = memory.locks.iter().filter(|lock| now < lock.until).collect();
     if is_json {
-        let bans = bans.iter().map(|ban| json(&model(ban)));
-        let locks = locks.iter().map(|lock| json(&model_of_lock(lock)));
+        let bans = bans.iter().map(|ban| json_line(&model(ban)));
+        let locks = locks.iter().map(|lock| json_line(&model_of_lock(lock)));
         return print(&bans.chain(locks).collect::<String>());
     }
     if bans.is_empty() && locks.is_empty() {
@@ -349,11 +349,6 @@ pub(crate) fn model(ban: &Banned) -> model::Ban {
 /// A locked account as in the API and in `--json`.
 pub(crate) fn model_of_lock(lock: &Lock) -> model::Lock {
     model::Lock { user: lock.user.clone(), until: moment(lock.until).unwrap_or_default() }
-}
-
-/// One line of JSON.
-fn json(model: &impl Serialize) -> String {
-    serde_json::to_string(model).unwrap_or_default() + "\n"
 }
 
 /// As in `2026-11-22T12:00:00Z`.

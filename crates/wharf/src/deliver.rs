@@ -77,9 +77,6 @@ pub(crate) struct HookWorker(Option<WorkerProcess>);
 
 impl PreparedDelivery {
     /// Reads what the configuration names; `None` if it has no hooks, webhooks or check.
-    ///
-    /// # Errors
-    /// A file cannot be read or opened.
     pub(crate) fn of(config: &Config, log: &Arc<Log>) -> Result<Option<Self>, Failure> {
         let mut programs = Vec::new();
         let hooks = hooks(&config.events, &mut programs);
@@ -106,9 +103,6 @@ impl PreparedDelivery {
 
     /// Opens the spools of webhooks. Call it after changing to the server's user, which reopens
     /// these files later and could not open files of root.
-    ///
-    /// # Errors
-    /// A spool cannot be opened.
     pub(crate) fn open_spools(&mut self) -> Result<WebhookSpools, Failure> {
         let opened =
             std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
@@ -125,9 +119,6 @@ impl PreparedDelivery {
 
     /// Starts the process that starts programs. Call it before the sandbox is entered and after
     /// changing to the server's user, with whose permissions the programs run.
-    ///
-    /// # Errors
-    /// It cannot be started.
     pub(crate) fn start_worker(&self) -> Result<HookWorker, Failure> {
         if self.programs.is_empty() {
             return Ok(HookWorker(None));
@@ -144,9 +135,6 @@ impl PreparedDelivery {
     }
 
     /// Starts the threads that deliver events.
-    ///
-    /// # Errors
-    /// The threads cannot be started.
     pub(crate) fn begin(
         self,
         worker: HookWorker,
@@ -173,9 +161,6 @@ impl PreparedDelivery {
 pub(crate) const WORKER_COMMAND: &str = "start-programs";
 
 /// Runs that process until its input ends.
-///
-/// # Errors
-/// It was not started by wharf.
 pub(crate) fn work() -> Result<Exit, Failure> {
     // Ctrl+C and signals of a service manager are for the server. It ends this process by closing
     // its input, and may have uploads checked until then.
@@ -439,9 +424,7 @@ mod tests {
     fn each_outcome_of_a_transfer_starts_its_own_hook_only() {
         let mut config = Loaded::load(&Inputs::default()).config.events;
         for line in [
-            &mut config.on_upload,
-            &mut config.on_upload_failed,
-            &mut config.on_download,
+            &mut config.on_upload, &mut config.on_upload_failed, &mut config.on_download,
             &mut config.on_download_failed,
         ] {
             *line = ProgramLine(vec!["/opt/hook".into()]);

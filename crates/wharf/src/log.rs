@@ -111,9 +111,6 @@ impl Log {
     }
 
     /// Starts the writer thread.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
         self.writer.begin().map_err(|error| Failure::io("cannot start the log", &error))
     }

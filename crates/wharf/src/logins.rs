@@ -42,9 +42,6 @@ pub(crate) struct Sources {
 impl Sources {
     /// Opens the configured sources; `None` if only the account store is used. Starts helpers that
     /// need the initial privileges.
-    ///
-    /// # Errors
-    /// A file cannot be read, or a helper cannot be started.
     pub(crate) fn open(config: &Config) -> Result<Option<Self>, Failure> {
         Self::of(config, pam::start)
     }
@@ -97,9 +94,6 @@ impl Sources {
 }
 
 /// Checks that all sources can be opened, without starting helpers.
-///
-/// # Errors
-/// As [`Sources::open`].
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     Sources::of(config, |_| Ok(Arc::new(UnstartedSource))).map(drop)
 }

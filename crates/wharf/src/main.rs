@@ -15,6 +15,7 @@ mod config_command;
 mod deliver;
 mod hash_command;
 mod import_command;
+mod json;
 mod log;
 mod logins;
 mod man_command;

@@ -12,9 +12,6 @@ use rustls_pki_types::pem::PemObject;
 use wharf_config::outcome::Failure;
 
 /// Parses `HOST`, `HOST:PORT` or `[IPv6]:PORT`; `usual` is the default port.
-///
-/// # Errors
-/// The text has another form.
 pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok((address.ip().to_string(), address.port()));
@@ -39,9 +36,6 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
 
 /// Resolves a host to an address that can be connected to: of several, the first that answers, or
 /// the first of all if none does; connecting then reports the error.
-///
-/// # Errors
-/// The name cannot be resolved.
 pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let unknown = || {
         Failure::new(format!("unknown host `{host}`"))
@@ -70,9 +64,6 @@ fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
 const ROOTS_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads the root certificates in a file.
-///
-/// # Errors
-/// The file cannot be read, or contains none.
 pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
     let shown = file.display();
     let mut text = Vec::new();
@@ -92,9 +83,6 @@ pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
 
 /// The root certificates that the system trusts: the system store on Windows and macOS, files
 /// elsewhere, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-///
-/// # Errors
-/// No certificates were found.
 pub(crate) fn system_roots() -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     // An unreadable certificate does not make the others untrusted.

@@ -7,13 +7,13 @@ pub(crate) mod text;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{EmptyResponse, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
 use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_config::standard_paths;
 
 use crate::cli::{GlobalArgs, running_server};
+use crate::json::json_line;
 use crate::setup::{config_file, inputs, note};
 
 /// `wharf status`.
@@ -23,7 +23,7 @@ pub(crate) fn status(
 ) -> Result<Exit, Failure> {
     let status: Status =
         run_request(async { client(global, &options.reach).get("/v1/status").await })?;
-    print(&if options.json { json(&status)? } else { summary::screen(&status) })?;
+    print(&if options.json { json_line(&status) } else { summary::screen(&status) })?;
     Ok(Exit::Done)
 }
 
@@ -34,8 +34,7 @@ pub(crate) fn who(global: &GlobalArgs, options: &running_server::WhoArgs) -> Res
         run_request(async { client(global, &options.reach).get("/v1/sessions").await })?;
     let fitting = all.iter().filter(|session| filter_by.fits(session));
     if options.json {
-        let lines = fitting.map(json).collect::<Result<String, _>>()?;
-        print(&lines)?;
+        print(&fitting.map(json_line).collect::<String>())?;
     } else {
         print(&sessions::table(&fitting.collect::<Vec<_>>(), options.wide))?;
     }
@@ -64,7 +63,7 @@ pub(crate) fn kick(
     let kicked: Kicked =
         run_request(async { client(global, &options.reach).post("/v1/kick", &kick).await })?;
     if options.json {
-        print(&json(&kicked)?)?;
+        print(&json_line(&kicked))?;
     } else {
         print(&sessions::kicked(&kicked, options.after_transfer))?;
         if kicked.sessions.is_empty() {
@@ -127,7 +126,7 @@ pub(crate) fn reload(
         _ => failure,
     })?;
     if options.json {
-        print(&json(&reloaded)?)?;
+        print(&json_line(&reloaded))?;
         return Ok(Exit::Done);
     }
     for warning in &reloaded.warnings {
@@ -141,7 +140,7 @@ pub(crate) fn reload(
 fn upgrade(global: &GlobalArgs, options: &running_server::ReloadArgs) -> Result<Exit, Failure> {
     let upgraded = run_request(async { client(global, &options.reach).upgrade().await })?;
     if options.json {
-        print(&json(&upgraded)?)?;
+        print(&json_line(&upgraded))?;
         return Ok(Exit::Done);
     }
     let Upgraded { pid, old_pid, sessions } = upgraded;
@@ -256,10 +255,4 @@ fn failure(error: &RequestError) -> Failure {
             Failure { exit, hint: problem.hint.clone(), ..reported }
         }
     }
-}
-
-/// One line of JSON.
-fn json(value: &impl Serialize) -> Result<String, Failure> {
-    let line = serde_json::to_string(value).map_err(|error| Failure::new(error.to_string()))?;
-    Ok(line + "\n")
 }

@@ -76,9 +76,6 @@ fn shows_folders(facts: &AccountArgs) -> bool {
 }
 
 /// Runs an operation of a store on this thread.
-///
-/// # Errors
-/// The runtime cannot be created.
 pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot create an event loop", &error))?;

@@ -1,9 +1,6 @@
 //! Generated passwords that are easy to read aloud: `maple-otter-26-quay-fern`.
 
 /// Generates a password of four words and a number, with more than 40 bits of entropy.
-///
-/// # Errors
-/// The system provides no random numbers.
 pub(crate) fn fresh_password() -> Result<String, getrandom::Error> {
     let mut parts = Vec::new();
     for _ in 0..WORDS_PER_PASSWORD {

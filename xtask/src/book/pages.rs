@@ -51,25 +51,10 @@ const DOCUMENTS: &str = "docs/";
 const PARTS: [&str; 3] = ["guide/", "reference/", ""];
 /// The order of the guides; those that are not named here come behind, by name.
 const GUIDES: &[&str] = &[
-    "getting-started",
-    "configuration",
-    "users-and-permissions",
-    "external-authentication",
-    "database-accounts",
-    "tls",
-    "passive-mode-and-nat",
-    "running-as-a-service",
-    "upgrading",
-    "operating",
-    "monitoring",
-    "hooks-and-webhooks",
-    "logging",
-    "security",
-    "character-sets",
-    "migrating",
-    "troubleshooting",
-    "embedding",
-    "benchmarking",
+    "getting-started", "configuration", "users-and-permissions", "external-authentication",
+    "database-accounts", "tls", "passive-mode-and-nat", "running-as-a-service", "upgrading",
+    "operating", "monitoring", "hooks-and-webhooks", "logging", "security", "character-sets",
+    "migrating", "troubleshooting", "embedding", "benchmarking",
 ];
 /// The first page of a book, as mdBook names it.
 const FIRST: &str = "index.md";

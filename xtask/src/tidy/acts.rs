@@ -58,14 +58,8 @@ static ACTS: &[RestrictedOperation] = &[
     },
     RestrictedOperation {
         words: &[
-            "TcpListener::bind",
-            "TcpStream::connect",
-            "UdpSocket::bind",
-            "TcpSocket::new_v4",
-            "TcpSocket::new_v6",
-            "UnixListener::bind",
-            "UnixStream::connect",
-            "Socket::new",
+            "TcpListener::bind", "TcpStream::connect", "UdpSocket::bind", "TcpSocket::new_v4",
+            "TcpSocket::new_v6", "UnixListener::bind", "UnixStream::connect", "Socket::new",
         ],
         homes: &[
             "crates/server/src/net.rs",

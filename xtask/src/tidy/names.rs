@@ -45,13 +45,8 @@ const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
     (
         "guard",
         &[
-            "account-guard",
-            "connection-guard",
-            "guard-kind",
-            "mutex-guard",
-            "resource-guard",
-            "rw-lock-read-guard",
-            "waiting-guard",
+            "account-guard", "connection-guard", "guard-kind", "mutex-guard", "resource-guard",
+            "rw-lock-read-guard", "waiting-guard",
         ],
         "a value that releases on drop, as in the standard library",
     ),

@@ -12,20 +12,8 @@ pub(super) const FILE: &str = "docs/proofs.toml";
 const RESULTS: &str = "prove";
 /// The keys that are kept of a result, in this order.
 const KEYS: &[&str] = &[
-    "name",
-    "about",
-    "form",
-    "count",
-    "unit",
-    "passed",
-    "failed",
-    "seconds",
-    "processor",
-    "cores",
-    "kernel",
-    "files",
-    "commit",
-    "date",
+    "name", "about", "form", "count", "unit", "passed", "failed", "seconds", "processor", "cores",
+    "kernel", "files", "commit", "date",
 ];
 
 /// One result: keys and values as they are written.

@@ -9,7 +9,11 @@ use crate::bench::number::{GIB, KIB, MIB};
 use crate::bench::result::Figure;
 
 use CaseGroup::{Full, Quick};
+use CaseWork::{Connects, FileZilla, Idle, List, Logins, Session, Start};
+use ClientJob::{GetFew, GetFile, GetTree, PutFile, PutTree};
+use ClientProgram::{Curl, CurlParallel, Lftp, Ncftp, Rclone, Wget};
 use CountUnit::{Entry, Gib, Operation};
+use ListingCommand::{Mlsd, Nlst};
 
 /// All cases, in the order of the report.
 pub(crate) static CASES: &[BenchCase] = &[
@@ -52,12 +56,7 @@ pub(crate) static CASES: &[BenchCase] = &[
     // Commands, logins, listings.
     full(case("login-1", "log in, one after the other", Operation, login(200, 1))),
     case("login-16", "log in, 16 at a time", Operation, login(2000, 16)),
-    case(
-        "logins",
-        "2,000 connect and log in at once",
-        Operation,
-        CaseWork::Logins { count: 2_000 },
-    ),
+    case("logins", "2,000 connect and log in at once", Operation, Logins { count: 2_000 }),
     BenchCase {
         variant: Variant { is_argon2: true, ..PLAIN },
         is_wharf_only: true,
@@ -74,13 +73,13 @@ pub(crate) static CASES: &[BenchCase] = &[
         headline: Figure::P99Us,
         ..command("noop-1000", "NOOP by 1,000 sessions at once", "NOOP", 50_000, 1_000)
     },
-    full(list("mlsd-1k", "MLSD of 1,000 entries", Operation, ListingCommand::Mlsd, 1_000, 50)),
-    full(list("mlsd-100k", "MLSD of 100,000 entries", Entry, ListingCommand::Mlsd, 100_000, 2)),
+    full(list("mlsd-1k", "MLSD of 1,000 entries", Operation, Mlsd, 1_000, 50)),
+    full(list("mlsd-100k", "MLSD of 100,000 entries", Entry, Mlsd, 100_000, 2)),
     full(list("list-1k", "LIST of 1,000 entries", Operation, ListingCommand::List, 1_000, 50)),
     full(list("list-100k", "LIST of 100,000 entries", Entry, ListingCommand::List, 100_000, 2)),
     BenchCase {
         limit_span: None,
-        ..list("nlst-200k", "NLST of 200,000 entries", Entry, ListingCommand::Nlst, 200_000, 1)
+        ..list("nlst-200k", "NLST of 200,000 entries", Entry, Nlst, 200_000, 1)
     },
     // TLS.
     tls(retr("ftps-retr", "FTPS: download 1 GiB", GIB, 1)),
@@ -89,80 +88,35 @@ pub(crate) static CASES: &[BenchCase] = &[
         "ftps-session",
         "FTPS: connect, log in, download 64 bytes, QUIT",
         Operation,
-        CaseWork::Session { count: 300 },
+        Session { count: 300 },
     )),
     tls(retrs("ftps-small-retr", "FTPS: download files of 4 KiB", SMALL_BYTES, 500, 1)),
     tls(stors("ftps-small-stor", "FTPS: upload files of 4 KiB", SMALL_BYTES, 500, 1)),
     tls(mixed("ftps-mixed-50", "FTPS: mixed work of 50 clients")),
     // Client programs with their defaults.
-    client("lftp-get", "lftp: mirror 300 files", ClientProgram::Lftp, ClientJob::GetTree),
-    client("lftp-put", "lftp: mirror -R of 300 files", ClientProgram::Lftp, ClientJob::PutTree),
+    client("lftp-get", "lftp: mirror 300 files", Lftp, GetTree),
+    client("lftp-put", "lftp: mirror -R of 300 files", Lftp, PutTree),
     BenchCase {
         unit: Gib,
-        ..client(
-            "lftp-get-large",
-            "lftp: mirror one large file",
-            ClientProgram::Lftp,
-            ClientJob::GetFile,
-        )
+        ..client("lftp-get-large", "lftp: mirror one large file", Lftp, GetFile)
     },
     BenchCase {
         unit: Gib,
-        ..client(
-            "lftp-put-large",
-            "lftp: mirror -R of one large file",
-            ClientProgram::Lftp,
-            ClientJob::PutFile,
-        )
+        ..client("lftp-put-large", "lftp: mirror -R of one large file", Lftp, PutFile)
     },
-    client(
-        "rclone-get",
-        "rclone: sync 300 files from the server",
-        ClientProgram::Rclone,
-        ClientJob::GetTree,
-    ),
-    client(
-        "rclone-put",
-        "rclone: sync 300 files to the server",
-        ClientProgram::Rclone,
-        ClientJob::PutTree,
-    ),
-    client(
-        "curl-get",
-        "curl --parallel: download 300 files",
-        ClientProgram::CurlParallel,
-        ClientJob::GetTree,
-    ),
-    client(
-        "curl-put",
-        "curl --parallel: upload 300 files",
-        ClientProgram::CurlParallel,
-        ClientJob::PutTree,
-    ),
-    client(
-        "curl-get-serial",
-        "curl: download 20 files, one after another",
-        ClientProgram::Curl,
-        ClientJob::GetFew,
-    ),
-    client("wget-get", "wget -r: download 300 files", ClientProgram::Wget, ClientJob::GetTree),
-    client(
-        "ncftp-get",
-        "ncftpget -R: download 300 files",
-        ClientProgram::Ncftp,
-        ClientJob::GetTree,
-    ),
-    client("ncftp-put", "ncftpput -R: upload 300 files", ClientProgram::Ncftp, ClientJob::PutTree),
-    case(
-        "filezilla",
-        "FileZilla's dialogue: list, download 250 files",
-        Operation,
-        CaseWork::FileZilla,
-    ),
+    client("rclone-get", "rclone: sync 300 files from the server", Rclone, GetTree),
+    client("rclone-put", "rclone: sync 300 files to the server", Rclone, PutTree),
+    client("curl-get", "curl --parallel: download 300 files", CurlParallel, GetTree),
+    client("curl-put", "curl --parallel: upload 300 files", CurlParallel, PutTree),
+    client("curl-get-serial", "curl: download 20 files, one after another", Curl, GetFew),
+    client("wget-get", "wget -r: download 300 files", Wget, GetTree),
+    client("ncftp-get", "ncftpget -R: download 300 files", Ncftp, GetTree),
+    client("ncftp-put", "ncftpput -R: upload 300 files", Ncftp, PutTree),
+    case("filezilla", "FileZilla's dialogue: list, download 250 files", Operation, FileZilla),
     // Memory.
     BenchCase { group: Quick, ..idle("idle-500", "500 idle sessions", 500) },
     BenchCase {
-        work: CaseWork::Idle { sessions: 500, is_used: true },
+        work: Idle { sessions: 500, is_used: true },
         group: Quick,
         ..idle("idle-used-500", "500 idle sessions after some work", 500)
     },
@@ -171,12 +125,7 @@ pub(crate) static CASES: &[BenchCase] = &[
     BenchCase { group: Quick, ..tls(idle("idle-ftps-500", "FTPS: 500 idle sessions", 500)) },
     tls(idle("idle-ftps-5000", "FTPS: 5,000 idle sessions", 5_000)),
     tls(idle("idle-ftps-10000", "FTPS: 10,000 idle sessions", 10_000)),
-    full(case(
-        "connects",
-        "1,000 connections at once",
-        Operation,
-        CaseWork::Connects { count: 1_000 },
-    )),
+    full(case("connects", "1,000 connections at once", Operation, Connects { count: 1_000 })),
     // A distant server.
     distant(retrs("delay-retr-64k", "50 ms away: files of 64 KiB", 64 * KIB, 64, 8)),
     distant(stors("delay-stor-64k", "50 ms away: upload files of 64 KiB", 64 * KIB, 64, 8)),
@@ -184,13 +133,13 @@ pub(crate) static CASES: &[BenchCase] = &[
         "delay-session",
         "50 ms away: connect, log in, download 64 bytes, QUIT",
         Operation,
-        CaseWork::Session { count: 3 },
+        Session { count: 3 },
     )),
     distant(case(
         "delay-lftp-get",
         "50 ms away: lftp mirrors 20 files",
         Operation,
-        CaseWork::ClientProgram { client: ClientProgram::Lftp, job: ClientJob::GetFew },
+        CaseWork::ClientProgram { client: Lftp, job: GetFew },
     )),
     // Disks.
     BenchCase {
@@ -212,7 +161,7 @@ pub(crate) static CASES: &[BenchCase] = &[
     // The program.
     BenchCase {
         headline: Figure::StartMs,
-        ..full(case("start", "from program start to the first file", Operation, CaseWork::Start))
+        ..full(case("start", "from program start to the first file", Operation, Start))
     },
     BenchCase {
         headline: Figure::SizeMb,
@@ -352,7 +301,7 @@ const fn list(
     entries: u64,
     count: u64,
 ) -> BenchCase {
-    let work = CaseWork::List { verb, entries, count };
+    let work = List { verb, entries, count };
     BenchCase { limit_span: SMALL_SPAN, ..case(name, title, unit, work) }
 }
 
@@ -366,7 +315,7 @@ const fn client(
 }
 
 const fn idle(name: &'static str, title: &'static str, sessions: u64) -> BenchCase {
-    let work = CaseWork::Idle { sessions, is_used: false };
+    let work = Idle { sessions, is_used: false };
     BenchCase {
         headline: Figure::SessionKib,
         rounds_max: 1,
@@ -390,7 +339,7 @@ const fn list_growth(
     entries: u64,
     count: u64,
 ) -> BenchCase {
-    let work = CaseWork::List { verb: ListingCommand::Mlsd, entries, count };
+    let work = List { verb: Mlsd, entries, count };
     BenchCase { group: CaseGroup::Growth, rounds_max: 2, ..case(name, title, Entry, work) }
 }
 

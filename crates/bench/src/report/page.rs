@@ -1,20 +1,57 @@
 //! Generates `docs/BENCHMARKS.md`.
 
-use super::growth::{SERIES, Series, is_shown, row};
+use std::fmt::Write as _;
+
 use super::table::{self, NOTHING, TextTable, number, title};
 use crate::bench::cases::{BenchCase, CASES, CaseGroup, find};
 use crate::bench::number::{GIB, figure};
-use crate::bench::result::{Figure, MeasurementRecord, WHARF};
+use crate::bench::result::{Figure, MeasurementRecord, WHARF, is_rival};
+use crate::bench::summary::of_case;
 use crate::bench::targets::TargetResult;
-use crate::bench::text::put;
 
-/// The whole page; `pictures` are the names of the existing charts.
-pub(crate) fn draw(record: &MeasurementRecord, pictures: &[&str]) -> String {
+/// A series of cases that differ in one number.
+struct Series {
+    title: &'static str,
+    /// What the number counts.
+    axis: &'static str,
+    /// The prefix of the cases' names; the number follows.
+    prefix: &'static str,
+    numbers: &'static [u64],
+    figures: &'static [(Figure, &'static str)],
+}
+
+/// All series.
+static SERIES: &[Series] = &[
+    Series {
+        title: "Sessions that download 2 GiB together",
+        axis: "sessions",
+        prefix: "sessions-growth-",
+        numbers: &[1, 10, 100, 1_000, 10_000],
+        figures: &[
+            (Figure::Rate, "GiB/s, higher is better"),
+            (Figure::Cpu, "server CPU s/GiB, lower is better"),
+            (Figure::AnonymousMib, "memory MiB, lower is better"),
+        ],
+    },
+    Series {
+        title: "MLSD of growing folders",
+        axis: "entries",
+        prefix: "list-growth-",
+        numbers: &[100, 1_000, 10_000, 100_000, 1_000_000],
+        figures: &[
+            (Figure::Rate, "entries/s, higher is better"),
+            (Figure::Cpu, "server CPU us/entry, lower is better"),
+            (Figure::AboveIdleMib, "memory above idle MiB, lower is better"),
+        ],
+    },
+];
+
+/// The whole page.
+pub(crate) fn draw(record: &MeasurementRecord) -> String {
     let parts = [
         head(record),
         servers(record),
         losses(record),
-        charts(pictures),
         targets(record),
         cases(record),
         growth(record),
@@ -67,7 +104,7 @@ fn servers(record: &MeasurementRecord) -> String {
     for server in &record.servers {
         let missing = server.missing.as_deref().unwrap_or("?");
         let version = server.version.clone().unwrap_or_else(|| format!("**missing**: {missing}"));
-        put(&mut text, format_args!("| {} | {version} | {} |\n", server.title, server.about));
+        let _ = writeln!(text, "| {} | {version} | {} |", server.title, server.about);
     }
     text + "\nAll serve the same folder to the same account, and run as the same system user. \
             wharf is measured as shipped, with its log in a file; the others write none. None of \
@@ -89,29 +126,17 @@ fn losses(record: &MeasurementRecord) -> String {
     for verdict in broken {
         let case = find(&verdict.case);
         let what = case.map_or(verdict.case.as_str(), |case| case.title);
-        put(
-            &mut text,
-            format_args!(
-                "- **{what}**: {} {}, {} reached{} ({}).\n",
-                verdict.figure.title(),
-                wanted(verdict),
-                got(verdict),
-                against(record, verdict),
-                verdict.outcome()
-            ),
+        let _ = writeln!(
+            text,
+            "- **{what}**: {} {}, {} reached{} ({}).",
+            verdict.figure.title(),
+            wanted(verdict),
+            got(verdict),
+            against(record, verdict),
+            verdict.outcome()
         );
     }
     if text.ends_with(".\n") { text + "\n" } else { text }
-}
-
-fn charts(pictures: &[&str]) -> String {
-    let line = |name: &&str| match *name {
-        "speed" => "![How fast each server is](picture/benchmark-speed.svg)\n\n",
-        "cpu" => "![Server CPU for the same work](picture/benchmark-cpu.svg)\n\n",
-        _ => "",
-    };
-    let lines: String = pictures.iter().map(line).collect();
-    if lines.is_empty() { lines } else { format!("## Charts\n\n{lines}") }
 }
 
 fn targets(record: &MeasurementRecord) -> String {
@@ -125,16 +150,14 @@ fn targets(record: &MeasurementRecord) -> String {
             Some(false) => format!("**{}**", verdict.outcome()),
             _ => verdict.outcome(),
         };
-        put(
-            &mut text,
-            format_args!(
-                "| {} | {} | {} | {}{} | {outcome} |\n",
-                verdict.case,
-                verdict.figure.title(),
-                wanted(verdict),
-                got(verdict),
-                against(record, verdict)
-            ),
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {}{} | {outcome} |",
+            verdict.case,
+            verdict.figure.title(),
+            wanted(verdict),
+            got(verdict),
+            against(record, verdict)
         );
     }
     let missing: Vec<&str> = record
@@ -144,12 +167,10 @@ fn targets(record: &MeasurementRecord) -> String {
         .map(|verdict| verdict.case.as_str())
         .collect();
     if !missing.is_empty() {
-        put(
-            &mut text,
-            format_args!(
-                "\nNot judged, because there is no measurement: {}.\n",
-                missing.join(", ")
-            ),
+        let _ = writeln!(
+            text,
+            "\nNot judged, because there is no measurement: {}.",
+            missing.join(", ")
         );
     }
     text + "\n"
@@ -159,7 +180,7 @@ fn cases(record: &MeasurementRecord) -> String {
     let measured = |case: &&BenchCase| record.summary.iter().any(|row| row.case == case.name);
     let mut text = String::from("## Cases\n\n");
     for case in CASES.iter().filter(|case| case.group != CaseGroup::Growth).filter(measured) {
-        put(&mut text, format_args!("### {}: {}\n\n", case.name, case.title));
+        let _ = write!(text, "### {}: {}\n\n", case.name, case.title);
         text += &markdown(&table::of(record, case));
     }
     text
@@ -177,9 +198,9 @@ fn markdown(table: &TextTable) -> String {
         if line.is_wharf {
             cells = cells.iter().map(|cell| format!("**{cell}**")).collect();
         }
-        put(&mut text, format_args!("| {} |\n", cells.join(" | ")));
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
         if let (Some(remark), Some(name)) = (&line.remark, line.cells.first()) {
-            put(&mut remarks, format_args!("- {name} failed: {remark}\n"));
+            let _ = writeln!(remarks, "- {name} failed: {remark}");
         }
     }
     if remarks.is_empty() { text + "\n" } else { format!("{text}\n{remarks}\n") }
@@ -187,31 +208,35 @@ fn markdown(table: &TextTable) -> String {
 
 fn growth(record: &MeasurementRecord) -> String {
     let is_measured = |series: &&Series| {
-        series.numbers.iter().any(|number| row(record, series, *number, WHARF).is_some())
+        let mut rows = record.summary.iter().filter(|row| row.server == WHARF);
+        rows.any(|row| row.case.starts_with(series.prefix))
     };
     let mut text = String::new();
     for series in SERIES.iter().filter(is_measured) {
         if text.is_empty() {
             text += "## How the cost grows\n\n";
         }
-        put(&mut text, format_args!("### {}\n\n", series.title));
+        let _ = write!(text, "### {}\n\n", series.title);
         for (figure, unit) in series.figures {
-            put(&mut text, format_args!("{unit}:\n\n{}", growth_table(record, series, *figure)));
+            let _ = write!(text, "{unit}:\n\n{}", growth_table(record, series, *figure));
         }
     }
     text
 }
 
+/// wharf as shipped and other servers; its other entries do not take part.
 fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> String {
     let mut header = vec![series.axis.to_owned()];
     header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
-    let value = |count: u64, server: &str| row(record, series, count, server)?.get(what);
+    let is_shown = |name: &str| name == WHARF || is_rival(name);
     let servers = record.servers.iter();
     let servers = servers.filter(|server| server.version.is_some() && is_shown(&server.name));
     let rows = servers.map(|server| {
-        let numbers = series.numbers.iter();
-        let cells = numbers.map(|count| value(*count, &server.name));
-        let cells = cells.map(|value| value.map_or_else(|| NOTHING.to_owned(), number));
+        let cells = series.numbers.iter().map(|count| {
+            let rows = of_case(&record.summary, &format!("{}{count}", series.prefix));
+            let row = rows.into_iter().find(|row| row.server == server.name);
+            row.and_then(|row| row.get(what)).map_or_else(|| NOTHING.to_owned(), number)
+        });
         let cells = std::iter::once(title(record, &server.name)).chain(cells).collect();
         table::TableRow { is_wharf: server.name == WHARF, cells, remark: None }
     });

@@ -1,11 +1,12 @@
 //! Output while it runs.
 
+use std::fmt::Write as _;
+
 use crate::bench::cases::BenchCase;
 use crate::bench::number::{GIB, figure};
 use crate::bench::report::table::{self, number, title};
 use crate::bench::result::{Figure, MeasurementRecord, ServerRun};
 use crate::bench::targets::TargetResult;
-use crate::bench::text::put;
 
 /// The machine and the servers, before the first case.
 pub(crate) fn head(record: &MeasurementRecord) -> String {
@@ -30,10 +31,10 @@ pub(crate) fn head(record: &MeasurementRecord) -> String {
             (None, Some(why)) => format!("MISSING: {why}"),
             (None, None) => "MISSING".to_owned(),
         };
-        put(&mut text, format_args!("  {:<14}{state}\n", server.title));
+        let _ = writeln!(text, "  {:<14}{state}", server.title);
     }
     for note in &record.notes {
-        put(&mut text, format_args!("note: {note}\n"));
+        let _ = writeln!(text, "note: {note}");
     }
     text + "\nClients and servers share the processors, so rates vary; CPU time varies less.\n\
             '/ rival' is the ratio to the best other server: 1.00 is equal; for rates higher is \
@@ -75,14 +76,12 @@ pub(crate) fn case(record: &MeasurementRecord, case: &BenchCase) -> String {
         let mark = if line.is_wharf { ">" } else { " " };
         text += &row(mark, &line.cells, &widths);
         if let Some(remark) = &line.remark {
-            put(
-                &mut text,
-                format_args!("      {}: {remark}\n", line.cells.first().map_or("", |cell| cell)),
-            );
+            let _ =
+                writeln!(text, "      {}: {remark}", line.cells.first().map_or("", |cell| cell));
         }
     }
     for verdict in record.verdicts.iter().filter(|verdict| verdict.case == case.name) {
-        put(&mut text, format_args!("  {}\n", message(record, case, verdict)));
+        let _ = writeln!(text, "  {}", message(record, case, verdict));
     }
     text
 }
@@ -98,10 +97,7 @@ pub(crate) fn verdicts(record: &MeasurementRecord) -> String {
         format!("{notes}\n\n{} targets reached, {} missed\n", reached.len(), broken.len());
     for (verdict, _) in broken {
         if let Some(case) = crate::bench::cases::find(&verdict.case) {
-            put(
-                &mut text,
-                format_args!("  {:<20} {}\n", case.name, message(record, case, verdict)),
-            );
+            let _ = writeln!(text, "  {:<20} {}", case.name, message(record, case, verdict));
         }
     }
     text

@@ -1,11 +1,12 @@
 //! ProFTPD.
 
+use std::fmt::Write as _;
+
 use super::{
     BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, debian,
 };
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::paths::{BenchPaths, set_mode, write};
-use crate::bench::text::put;
 
 pub(super) static SERVER: BenchServer = BenchServer {
     name: "proftpd",
@@ -42,10 +43,11 @@ fn config(found: &Installation, setting: &ServerSetup<'_>) -> String {
     let modules = modules.map(|folder| folder.join("lib/proftpd"));
     let mut text = String::new();
     if let Some(folder) = modules.filter(|folder| folder.is_dir()) {
-        put(&mut text, format_args!("ModulePath {}\n", folder.display()));
+        let _ = writeln!(text, "ModulePath {}", folder.display());
     }
     let port = setting.port;
-    let words = format_args!(
+    let _ = writeln!(
+        text,
         "ServerName bench\nServerType standalone\nDefaultAddress 127.0.0.1\nPort {port}\n\
          UseIPv6 off\nUseReverseDNS off\nUser nobody\nGroup nogroup\nUmask 022\n\
          MaxInstances none\nTimeoutIdle 3600\nTimeoutNoTransfer 0\nTimeoutStalled 0\n\
@@ -53,18 +55,15 @@ fn config(found: &Installation, setting: &ServerSetup<'_>) -> String {
          RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n\
          PassivePorts {PASSIVE_FIRST} {PASSIVE_LAST}\nDelayEngine off\nPidFile {work}/pid\n\
          ScoreboardFile {work}/scoreboard\nDelayTable {work}/delay\nTransferLog none\n\
-         WtmpLog off\nSystemLog none\n"
+         WtmpLog off\nSystemLog none"
     );
-    put(&mut text, words);
     if let Some(files) = setting.certificate {
         let (certificate, key) = (files.chain.display(), files.key.display());
-        put(
-            &mut text,
-            format_args!(
-                "LoadModule mod_tls.c\nTLSEngine on\nTLSRequired off\n\
+        let _ = writeln!(
+            text,
+            "LoadModule mod_tls.c\nTLSEngine on\nTLSRequired off\n\
              TLSECCertificateFile {certificate}\nTLSECCertificateKeyFile {key}\nTLSLog none\n\
-             TLSOptions NoSessionReuseRequired\n"
-            ),
+             TLSOptions NoSessionReuseRequired"
         );
     }
     text

@@ -1,6 +1,7 @@
 //! vsftpd. It uses PAM, whose files are in `/etc`: so it runs in its own mount namespace with other
 //! `/etc/pam.d`, `/etc/passwd` and `/etc/shadow`. The system is not changed.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
 };
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::paths::{make_folder, write};
-use crate::bench::text::put;
 
 pub(super) static SERVER: BenchServer = BenchServer {
     name: "vsftpd",
@@ -68,12 +68,10 @@ fn config(setting: &ServerSetup<'_>) -> String {
     );
     if let Some(files) = setting.certificate {
         let (certificate, key) = (files.chain.display(), files.key.display());
-        put(
-            &mut text,
-            format_args!(
-                "ssl_enable=YES\nforce_local_logins_ssl=NO\nforce_local_data_ssl=NO\n\
-             rsa_cert_file={certificate}\nrsa_private_key_file={key}\nssl_ciphers=HIGH\n"
-            ),
+        let _ = writeln!(
+            text,
+            "ssl_enable=YES\nforce_local_logins_ssl=NO\nforce_local_data_ssl=NO\n\
+             rsa_cert_file={certificate}\nrsa_private_key_file={key}\nssl_ciphers=HIGH"
         );
     }
     text

@@ -117,17 +117,8 @@ const SOURCES: &[&str] = &[
 /// Sources without messages of these commands: they build the output itself, the reference, and the
 /// default file.
 const OTHER_FILES: &[&str] = &[
-    "page.rs",
-    "render.rs",
-    "reference.rs",
-    "tests.rs",
-    "keys.rs",
-    "show.rs",
-    "raw.rs",
-    "problem.rs",
-    "outcome.rs",
-    "hint.rs",
-    "chinese.rs",
+    "page.rs", "render.rs", "reference.rs", "tests.rs", "keys.rs", "show.rs", "raw.rs",
+    "problem.rs", "outcome.rs", "hint.rs", "chinese.rs",
 ];
 
 /// Beginnings of commands for a shell or a database, which are the same in each language.

@@ -353,32 +353,10 @@ mod tests {
     #[test]
     fn the_name_of_an_event_is_an_act_or_a_result() {
         const RESULTS: &[&str] = &[
-            "added",
-            "changed",
-            "completed",
-            "damaged",
-            "denied",
-            "detected",
-            "dropped",
-            "ended",
-            "established",
-            "expired",
-            "failed",
-            "failing",
-            "full",
-            "listening",
-            "locked",
-            "lost",
-            "not-resumed",
-            "not-saved",
-            "peers",
-            "quarantined",
-            "recovered",
-            "rejected",
-            "reloaded",
-            "removed",
-            "unavailable",
-            "unreadable",
+            "added", "changed", "completed", "damaged", "denied", "detected", "dropped", "ended",
+            "established", "expired", "failed", "failing", "full", "listening", "locked", "lost",
+            "not-resumed", "not-saved", "peers", "quarantined", "recovered", "rejected",
+            "reloaded", "removed", "unavailable", "unreadable",
         ];
         let rule = include_str!("../../../../CONTRIBUTING.md");
         let (_, rule) = rule.split_once("Names of events are `THING-RESULT`").unwrap();

@@ -48,8 +48,7 @@ pub(super) fn run(
     running: &RunningPrograms,
 ) -> io::Result<ProgramOutcome> {
     let mut child = command.spawn()?;
-    let (input, out, err) =
-        (child.stdin.parse_request(), child.stdout.parse_request(), child.stderr.parse_request());
+    let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let body = order.body.to_vec();
     if let Some(mut input) = input {
         std::thread::Builder::new().spawn(move || input.write_all(&body))?;

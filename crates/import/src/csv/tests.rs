@@ -3,21 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn text(content: &str) -> SourceText {
-    SourceText { path: "u.csv".into(), shown: "u.csv".into(), content: content.into() }
-}
+use crate::testing::{lines, text};
 
 fn found(content: &str) -> ImportResult {
-    read(&text(content), Path::new("/srv")).unwrap()
-}
-
-fn lines(found: &ImportResult) -> String {
-    let line = |note: &crate::model::ImportNote| {
-        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {location} {}\n", note.kind, note.what)
-    };
-    found.notes.iter().map(line).collect()
+    read(&text("u.csv", content), Path::new("/srv")).unwrap()
 }
 
 #[test]
@@ -96,7 +85,7 @@ fn truncated_and_other_files_are_rejected() {
         ("name,home,name\nanna,/a,b\n", "duplicate column"),
         ("name,home\n", "contains no accounts"),
     ] {
-        let rejected = read(&text(table), Path::new("/")).unwrap_err();
+        let rejected = read(&text("u.csv", table), Path::new("/")).unwrap_err();
         assert!(rejected.what.contains(part), "{table}: {rejected:?}");
     }
 }
@@ -106,7 +95,7 @@ proptest! {
     fn no_text_makes_the_reader_fall(
         table in "(\\PC|\\n){0,80}|name[,;\t]home\\n([a-z\"=;,/]{0,12}\\n){0,6}",
     ) {
-        let _ = read(&text(&table), Path::new("/"));
+        let _ = read(&text("u.csv", &table), Path::new("/"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use wharf_config::raw::Raw;
 
-use crate::directives::{Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat, apply};
+use crate::directives::DirectiveAction::{By, Lost, LostIf, Silent, To};
+use crate::directives::ValueFormat::{Boolean, Number, Path, Text};
+use crate::directives::{Directive, DirectiveTable, NEVER, apply};
 use crate::model::{ImportError, ImportResult};
 use crate::text::SourceText;
 
@@ -12,167 +14,85 @@ const ACCOUNTS: &str = "only AuthUserFile is imported; add other accounts:  whar
 
 /// How each directive is imported.
 const TABLE: &DirectiveTable = &[
-    (&["Port"], DirectiveAction::To("listen.0.port", ValueFormat::Number)),
-    (&["DefaultAddress"], DirectiveAction::To("listen.0.address", ValueFormat::Text)),
-    (&["UseIPv6"], DirectiveAction::By(use_ipv6)),
-    (&["PassivePorts"], DirectiveAction::By(passive_ports)),
-    (&["MasqueradeAddress"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
-    (
-        &["MaxClients"],
-        DirectiveAction::By(|one, found| first_number("limits.connections", one, found)),
-    ),
-    (&["MaxInstances"], DirectiveAction::By(instances)),
-    (&["MaxClientsPerHost"], DirectiveAction::By(per_host)),
-    (&["MaxClientsPerUser"], DirectiveAction::By(per_user)),
-    (&["MaxLoginAttempts"], DirectiveAction::To("login.max_attempts", ValueFormat::Number)),
-    (
-        &["TimeoutIdle"],
-        DirectiveAction::By(|one, found| seconds("limits.idle_timeout", one, found)),
-    ),
-    (&["TimeoutLogin"], DirectiveAction::By(|one, found| seconds("login.timeout", one, found))),
-    (
-        &["TimeoutStalled"],
-        DirectiveAction::By(|one, found| seconds("limits.transfer_stall_timeout", one, found)),
-    ),
-    (&["TimeoutNoTransfer", "TimeoutSession"], DirectiveAction::Lost("see limits.idle_timeout")),
-    (&["ServerIdent"], DirectiveAction::By(ident)),
-    (&["AccessGrantMsg"], DirectiveAction::By(login_message)),
-    (
-        &["DisplayConnect", "DisplayLogin"],
-        DirectiveAction::Lost("see server.greeting, server.login_message"),
-    ),
-    (
-        &["DisplayChdir", "DisplayQuit", "DisplayGoAway"],
-        DirectiveAction::Lost("wharf has no such messages"),
-    ),
-    (&["Umask"], DirectiveAction::By(umask)),
-    (&["AllowOverwrite"], DirectiveAction::To("files.overwrite", ValueFormat::Boolean)),
-    (&["DefaultRoot"], DirectiveAction::By(root)),
-    (&["TransferLog"], DirectiveAction::By(|one, found| log("log.transfer_log", one, found))),
-    (&["SystemLog"], DirectiveAction::By(|one, found| log("log.file", one, found))),
-    (
-        &["ExtendedLog", "LogFormat", "TLSLog", "SQLLogFile", "BanLog"],
-        DirectiveAction::Lost(OWN_FORMAT),
-    ),
-    (&["TransferRate"], DirectiveAction::By(transfer_rate)),
-    (&["TimesGMT"], DirectiveAction::By(times)),
-    (&["TLSEngine", "TLSProtocol", "TLSRenegotiate"], DirectiveAction::Silent),
-    (
-        &["TLSRSACertificateFile", "TLSECCertificateFile"],
-        DirectiveAction::To("tls.certificate", ValueFormat::Path),
-    ),
-    (
-        &["TLSRSACertificateKeyFile", "TLSECCertificateKeyFile"],
-        DirectiveAction::To("tls.private_key", ValueFormat::Path),
-    ),
+    (&["Port"], To("listen.0.port", Number)),
+    (&["DefaultAddress"], To("listen.0.address", Text)),
+    (&["UseIPv6"], By(use_ipv6)),
+    (&["PassivePorts"], By(passive_ports)),
+    (&["MasqueradeAddress"], To("passive.public_address", Text)),
+    (&["MaxClients"], By(|one, found| first_number("limits.connections", one, found))),
+    (&["MaxInstances"], By(instances)),
+    (&["MaxClientsPerHost"], By(per_host)),
+    (&["MaxClientsPerUser"], By(per_user)),
+    (&["MaxLoginAttempts"], To("login.max_attempts", Number)),
+    (&["TimeoutIdle"], By(|one, found| seconds("limits.idle_timeout", one, found))),
+    (&["TimeoutLogin"], By(|one, found| seconds("login.timeout", one, found))),
+    (&["TimeoutStalled"], By(|one, found| seconds("limits.transfer_stall_timeout", one, found))),
+    (&["TimeoutNoTransfer", "TimeoutSession"], Lost("see limits.idle_timeout")),
+    (&["ServerIdent"], By(ident)),
+    (&["AccessGrantMsg"], By(login_message)),
+    (&["DisplayConnect", "DisplayLogin"], Lost("see server.greeting, server.login_message")),
+    (&["DisplayChdir", "DisplayQuit", "DisplayGoAway"], Lost("wharf has no such messages")),
+    (&["Umask"], By(umask)),
+    (&["AllowOverwrite"], To("files.overwrite", Boolean)),
+    (&["DefaultRoot"], By(root)),
+    (&["TransferLog"], By(|one, found| log("log.transfer_log", one, found))),
+    (&["SystemLog"], By(|one, found| log("log.file", one, found))),
+    (&["ExtendedLog", "LogFormat", "TLSLog", "SQLLogFile", "BanLog"], Lost(OWN_FORMAT)),
+    (&["TransferRate"], By(transfer_rate)),
+    (&["TimesGMT"], By(times)),
+    (&["TLSRSACertificateFile", "TLSECCertificateFile"], To("tls.certificate", Path)),
+    (&["TLSRSACertificateKeyFile", "TLSECCertificateKeyFile"], To("tls.private_key", Path)),
     (
         &["TLSCertificateChainFile", "TLSCACertificateFile"],
-        DirectiveAction::Lost("append the chain to the file of tls.certificate"),
+        Lost("append the chain to the file of tls.certificate"),
     ),
-    (&["TLSRequired"], DirectiveAction::By(tls_required)),
-    (&["TLSOptions"], DirectiveAction::By(tls_options)),
-    (&["TLSVerifyClient"], DirectiveAction::LostIf(true, "client certificates are not supported")),
-    (
-        &["TLSCipherSuite"],
-        DirectiveAction::Lost("only secure cipher suites are offered; see tls.min_version"),
-    ),
-    (&["AllowForeignAddress"], DirectiveAction::LostIf(true, NEVER)),
-    (&["AuthPAM"], DirectiveAction::LostIf(true, ACCOUNTS)),
+    (&["TLSRequired"], By(tls_required)),
+    (&["TLSOptions"], By(tls_options)),
+    (&["TLSVerifyClient"], LostIf(true, "client certificates are not supported")),
+    (&["TLSCipherSuite"], Lost("only secure cipher suites are offered; see tls.min_version")),
+    (&["AllowForeignAddress"], LostIf(true, NEVER)),
+    (&["AuthPAM"], LostIf(true, ACCOUNTS)),
     (
         &["AuthOrder", "AuthPAMConfig", "SQLConnectInfo", "LDAPServer", "RadiusServer"],
-        DirectiveAction::Lost(ACCOUNTS),
-    ),
-    (&["RootLogin"], DirectiveAction::Silent),
-    (
-        &["HiddenStores", "AllowStoreRestart", "AllowRetrieveRestart", "DeleteAbortedStores"],
-        DirectiveAction::Silent,
+        Lost(ACCOUNTS),
     ),
     (
         &[
-            "AllowFilter",
-            "DenyFilter",
-            "PathAllowFilter",
-            "PathDenyFilter",
-            "HideFiles",
+            "AllowFilter", "DenyFilter", "PathAllowFilter", "PathDenyFilter", "HideFiles",
             "HideNoAccess",
         ],
-        DirectiveAction::Lost(NO_RULE),
-    ),
-    (
-        &["ListOptions", "DirFakeUser", "DirFakeGroup", "DirFakeMode", "ShowSymlinks"],
-        DirectiveAction::Silent,
-    ),
-    (
-        &["RequireValidShell", "UseFtpUsers", "UseReverseDNS", "IdentLookups", "DeferWelcome"],
-        DirectiveAction::Silent,
+        Lost(NO_RULE),
     ),
     (
         &["Include"],
-        DirectiveAction::Lost(
-            "the included file was not read; import it with --conf, or insert its lines here",
-        ),
+        Lost("the included file was not read; import it with --conf, or insert its lines here"),
     ),
-    (
-        &["QuotaEngine"],
-        DirectiveAction::LostIf(true, "set quotas per account:  wharf user edit NAME --quota SIZE"),
-    ),
+    (&["QuotaEngine"], LostIf(true, "set quotas per account:  wharf user edit NAME --quota SIZE")),
     (
         &["QuotaLimitTable", "QuotaTallyTable"],
-        DirectiveAction::Lost("set quotas per account:  wharf user edit NAME --quota SIZE"),
+        Lost("set quotas per account:  wharf user edit NAME --quota SIZE"),
     ),
-    (
-        &["BanEngine"],
-        DirectiveAction::LostIf(true, "see the [ban] settings:  wharf config default"),
-    ),
-    (
-        &["BanOnEvent", "BanTable"],
-        DirectiveAction::Lost("see the [ban] settings:  wharf config default"),
-    ),
-    (&["Ratios"], DirectiveAction::LostIf(true, "upload ratios are not supported")),
-    (&["AllowClass", "DenyClass", "Class"], DirectiveAction::Lost(NO_RULE)),
+    (&["BanEngine"], LostIf(true, "see the [ban] settings:  wharf config default")),
+    (&["BanOnEvent", "BanTable"], Lost("see the [ban] settings:  wharf config default")),
+    (&["Ratios"], LostIf(true, "upload ratios are not supported")),
+    (&["AllowClass", "DenyClass", "Class"], Lost(NO_RULE)),
+    // Not needed, or handled elsewhere.
     (
         &[
-            "ServerName",
-            "ServerType",
-            "ServerAdmin",
-            "DefaultServer",
-            "MultilineRFC2228",
-            "DefaultTransferMode",
-            "User",
-            "Group",
-            "PersistentPasswd",
-            "LoadModule",
-            "ModulePath",
-            "AuthUserFile",
-            "AuthGroupFile",
-            "PidFile",
-            "ScoreboardFile",
-            "ControlsEngine",
-            "ControlsMaxClients",
-            "ControlsLog",
-            "ControlsInterval",
-            "ControlsSocket",
-            "DelayEngine",
-            "UseSendfile",
-            "WtmpLog",
-            "SocketBindTight",
-            "CreateHome",
-            "AuthAliasOnly",
-            "UserAlias",
-            "SyslogLevel",
-            "SyslogFacility",
-            "UseEncoding",
-            "LangEngine",
-            "MaxConnectionRate",
-            "TCPBacklog",
-            "DebugLevel",
-            "AdminControlsEngine",
-            "RewriteEngine",
-            "WrapEngine",
-            "RequireFtpUser",
-            "UseGlobbing",
+            "TLSEngine", "TLSProtocol", "TLSRenegotiate", "RootLogin", "HiddenStores",
+            "AllowStoreRestart", "AllowRetrieveRestart", "DeleteAbortedStores", "ListOptions",
+            "DirFakeUser", "DirFakeGroup", "DirFakeMode", "ShowSymlinks", "RequireValidShell",
+            "UseFtpUsers", "UseReverseDNS", "IdentLookups", "DeferWelcome", "ServerName",
+            "ServerType", "ServerAdmin", "DefaultServer", "MultilineRFC2228",
+            "DefaultTransferMode", "User", "Group", "PersistentPasswd", "LoadModule", "ModulePath",
+            "AuthUserFile", "AuthGroupFile", "PidFile", "ScoreboardFile", "ControlsEngine",
+            "ControlsMaxClients", "ControlsLog", "ControlsInterval", "ControlsSocket",
+            "DelayEngine", "UseSendfile", "WtmpLog", "SocketBindTight", "CreateHome",
+            "AuthAliasOnly", "UserAlias", "SyslogLevel", "SyslogFacility", "UseEncoding",
+            "LangEngine", "MaxConnectionRate", "TCPBacklog", "DebugLevel", "AdminControlsEngine",
+            "RewriteEngine", "WrapEngine", "RequireFtpUser", "UseGlobbing",
         ],
-        DirectiveAction::Silent,
+        Silent,
     ),
 ];
 
@@ -453,7 +373,7 @@ fn log(path: &str, directive: &Directive, found: &mut ImportResult) -> Option<()
     if directive.value.eq_ignore_ascii_case("none") {
         return Some(());
     }
-    directive.put(path, ValueFormat::Path, found)
+    directive.put(path, Path, found)
 }
 
 /// `RETR 100` or `STOR,APPE,STOU 50`, in kilobytes a second; further words are exceptions.

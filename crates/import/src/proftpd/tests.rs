@@ -3,37 +3,22 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn text(content: &str) -> SourceText {
-    SourceText { path: "p".into(), shown: "p".into(), content: content.into() }
-}
+use crate::testing::{lines, text, value};
 
 fn conf(content: &str) -> ImportResult {
     let mut found = ImportResult::default();
-    conf::read(&text(content), &mut found).unwrap();
+    conf::read(&text("p", content), &mut found).unwrap();
     found
-}
-
-fn value(found: &ImportResult, path: &str) -> String {
-    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
-}
-
-fn lines(found: &ImportResult) -> String {
-    let line = |note: &crate::model::ImportNote| {
-        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {location} {}\n", note.kind, note.what)
-    };
-    found.notes.iter().map(line).collect()
 }
 
 #[test]
 fn accounts_keep_hashes_and_groups() {
     let mut found = ImportResult::default();
-    let groups = groups(&text("staff:x:100:anna,ben\nother:x:200:\n"), &mut found).unwrap();
+    let groups = groups(&text("p", "staff:x:100:anna,ben\nother:x:200:\n"), &mut found).unwrap();
     let passwd = "anna:$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.:1:200:Anna:/srv/anna:/bin/false\n\
                   ben:!$6$s$h:1:100::/srv/ben:/bin/false\nold:XoNgMVd5QHvkQ:1:1::/srv/o:/bin/sh\n\
                   bad:x\nnone:x:1:1:::/bin/sh\n";
-    accounts(&text(passwd), &groups, &mut found).unwrap();
+    accounts(&text("p", passwd), &groups, &mut found).unwrap();
     let [anna, ben, old] = &found.accounts[..] else { panic!("{:?}", found.accounts) };
     assert_eq!(anna.secret, ImportedPassword::Hash("$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.".into()));
     assert_eq!(anna.facts, [AccountProperty::Groups("other, staff".into())]);
@@ -47,8 +32,8 @@ fn accounts_keep_hashes_and_groups() {
         assert!(reported.contains(part), "{part}: {reported}");
     }
     for wrong in ["hello\n", "a:b\n"] {
-        assert!(accounts(&text(wrong), &groups, &mut ImportResult::default()).is_err());
-        assert!(super::groups(&text(wrong), &mut ImportResult::default()).is_err());
+        assert!(accounts(&text("p", wrong), &groups, &mut ImportResult::default()).is_err());
+        assert!(super::groups(&text("p", wrong), &mut ImportResult::default()).is_err());
     }
 }
 
@@ -123,9 +108,10 @@ fn unsupported_sections_are_reported_line_by_line() {
 
 #[test]
 fn truncated_and_other_files_are_rejected() {
-    let cut = conf::read(&text("Port 21\n<Global>\nUmask 022\n"), &mut ImportResult::default());
+    let cut =
+        conf::read(&text("p", "Port 21\n<Global>\nUmask 022\n"), &mut ImportResult::default());
     assert!(cut.unwrap_err().what.starts_with("p:2: unexpected end of file in <Global>"));
-    assert!(conf::read(&text("hello world\n"), &mut ImportResult::default()).is_err());
+    assert!(conf::read(&text("p", "hello world\n"), &mut ImportResult::default()).is_err());
 }
 
 proptest! {
@@ -137,8 +123,8 @@ proptest! {
         value in "\\PC{0,20}|[0-9:,. A-Z\"-]{0,12}",
     ) {
         let mut found = ImportResult::default();
-        let _ = groups(&text(&source), &mut found);
-        let _ = accounts(&text(&source), &SystemGroups::default(), &mut found);
-        let _ = conf::read(&text(&format!("{word} {value}\n{source}")), &mut found);
+        let _ = groups(&text("p", &source), &mut found);
+        let _ = accounts(&text("p", &source), &SystemGroups::default(), &mut found);
+        let _ = conf::read(&text("p", &format!("{word} {value}\n{source}")), &mut found);
     }
 }

@@ -6,7 +6,9 @@ use wharf_config::outcome::Failure;
 use wharf_config::raw::Raw;
 use wharf_core::permission::Permissions;
 
-use crate::directives::{Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat, apply};
+use crate::directives::DirectiveAction::{By, Lost, LostIf, Silent, To};
+use crate::directives::ValueFormat::{Boolean, Minutes, Number, Text};
+use crate::directives::{Directive, DirectiveTable, NEVER, apply};
 use crate::model::{ImportError, ImportResult, NoteKind};
 use crate::text::{self, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
 
@@ -17,100 +19,53 @@ const ACCOUNTS: &str = "only accounts of pure-pw are imported; add other account
 
 /// How each directive is imported.
 const TABLE: &DirectiveTable = &[
-    (&["Bind"], DirectiveAction::By(bind)),
-    (&["PassivePortRange"], DirectiveAction::By(passive_ports)),
-    (&["ForcePassiveIP"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
-    (&["MaxClientsNumber"], DirectiveAction::To("limits.connections", ValueFormat::Number)),
-    (&["MaxClientsPerIP"], DirectiveAction::To("limits.connections_per_ip", ValueFormat::Number)),
-    (&["MaxIdleTime"], DirectiveAction::To("limits.idle_timeout", ValueFormat::Minutes)),
-    (&["UserBandwidth"], DirectiveAction::By(bandwidth)),
-    (
-        &["AnonymousBandwidth"],
-        DirectiveAction::Lost("anonymous users have the rates of limits.user_upload_rate"),
-    ),
-    (&["PerUserLimits"], DirectiveAction::By(per_user)),
-    (&["Umask"], DirectiveAction::By(umask)),
-    (&["NoAnonymous"], DirectiveAction::By(|directive, found| anonymous(directive, found, true))),
-    (
-        &["AnonymousOnly"],
-        DirectiveAction::By(|directive, found| anonymous(directive, found, false)),
-    ),
-    (&["AnonymousCantUpload"], DirectiveAction::LostIf(false, "see login.anonymous_permissions")),
-    (&["AnonymousCanCreateDirs"], DirectiveAction::LostIf(true, "see login.anonymous_permissions")),
-    (&["AnonymousRatio", "UserRatio"], DirectiveAction::Lost("upload ratios are not supported")),
-    (&["TLS"], DirectiveAction::By(tls)),
-    (&["CertFile"], DirectiveAction::By(certificate)),
-    (&["CertFileAndKey"], DirectiveAction::By(certificate)),
-    (
-        &["TLSCipherSuite"],
-        DirectiveAction::Lost("only secure cipher suites are offered; see tls.min_version"),
-    ),
-    (&["VerboseLog"], DirectiveAction::To("log.commands", ValueFormat::Boolean)),
-    (&["AltLog"], DirectiveAction::By(alt_log)),
-    (&["ClientCharset"], DirectiveAction::By(charset)),
-    (&["FileSystemCharset", "FSCharset"], DirectiveAction::By(disk_charset)),
-    (&["IPV4Only"], DirectiveAction::By(only_ipv4)),
-    (
-        &["IPV6Only"],
-        DirectiveAction::LostIf(true, "listen on IPv6 addresses only: [[listen]] address"),
-    ),
-    (&["NoRename", "NoChmod", "KeepAllFiles"], DirectiveAction::Silent),
-    (&["AllowUserFXP", "AllowAnonymousFXP"], DirectiveAction::LostIf(true, NEVER)),
-    (&["UnixAuthentication", "PAMAuthentication"], DirectiveAction::LostIf(true, ACCOUNTS)),
-    (
-        &["MySQLConfigFile", "LDAPConfigFile", "PGSQLConfigFile", "ExtAuth"],
-        DirectiveAction::Lost(ACCOUNTS),
-    ),
-    (&["TrustedGID"], DirectiveAction::Lost("now every account is confined to its home")),
-    (
-        &["ChrootEveryone"],
-        DirectiveAction::LostIf(false, "now every account is confined to its home"),
-    ),
-    (
-        &["Quota"],
-        DirectiveAction::Lost("set quotas per account:  wharf user edit NAME --quota SIZE"),
-    ),
-    (&["MaxDiskUsage", "MaxLoad"], DirectiveAction::Lost("wharf has no such limit")),
-    (&["LimitRecursion"], DirectiveAction::Silent),
-    (
-        &["CallUploadScript"],
-        DirectiveAction::LostIf(true, "the script is not imported; set events.on_upload"),
-    ),
-    (
-        &["AutoRename"],
-        DirectiveAction::LostIf(true, "to protect existing files: files.overwrite = false"),
-    ),
-    (
-        &["ProhibitDotFilesWrite", "ProhibitDotFilesRead"],
-        DirectiveAction::LostIf(true, "wharf has no such rule"),
-    ),
-    (
-        &["CreateHomeDir"],
-        DirectiveAction::LostIf(true, "wharf user add NAME --home DIR --create-home"),
-    ),
-    (&["FortunesFile"], DirectiveAction::Lost("for a fixed greeting: server.greeting")),
-    (&["SyslogFacility"], DirectiveAction::Silent),
-    (&["NATmode"], DirectiveAction::LostIf(true, "behind NAT: passive.public_address")),
+    (&["Bind"], By(bind)),
+    (&["PassivePortRange"], By(passive_ports)),
+    (&["ForcePassiveIP"], To("passive.public_address", Text)),
+    (&["MaxClientsNumber"], To("limits.connections", Number)),
+    (&["MaxClientsPerIP"], To("limits.connections_per_ip", Number)),
+    (&["MaxIdleTime"], To("limits.idle_timeout", Minutes)),
+    (&["UserBandwidth"], By(bandwidth)),
+    (&["AnonymousBandwidth"], Lost("anonymous users have the rates of limits.user_upload_rate")),
+    (&["PerUserLimits"], By(per_user)),
+    (&["Umask"], By(umask)),
+    (&["NoAnonymous"], By(|directive, found| anonymous(directive, found, true))),
+    (&["AnonymousOnly"], By(|directive, found| anonymous(directive, found, false))),
+    (&["AnonymousCantUpload"], LostIf(false, "see login.anonymous_permissions")),
+    (&["AnonymousCanCreateDirs"], LostIf(true, "see login.anonymous_permissions")),
+    (&["AnonymousRatio", "UserRatio"], Lost("upload ratios are not supported")),
+    (&["TLS"], By(tls)),
+    (&["CertFile"], By(certificate)),
+    (&["CertFileAndKey"], By(certificate)),
+    (&["TLSCipherSuite"], Lost("only secure cipher suites are offered; see tls.min_version")),
+    (&["VerboseLog"], To("log.commands", Boolean)),
+    (&["AltLog"], By(alt_log)),
+    (&["ClientCharset"], By(charset)),
+    (&["FileSystemCharset", "FSCharset"], By(disk_charset)),
+    (&["IPV4Only"], By(only_ipv4)),
+    (&["IPV6Only"], LostIf(true, "listen on IPv6 addresses only: [[listen]] address")),
+    (&["AllowUserFXP", "AllowAnonymousFXP"], LostIf(true, NEVER)),
+    (&["UnixAuthentication", "PAMAuthentication"], LostIf(true, ACCOUNTS)),
+    (&["MySQLConfigFile", "LDAPConfigFile", "PGSQLConfigFile", "ExtAuth"], Lost(ACCOUNTS)),
+    (&["TrustedGID"], Lost("now every account is confined to its home")),
+    (&["ChrootEveryone"], LostIf(false, "now every account is confined to its home")),
+    (&["Quota"], Lost("set quotas per account:  wharf user edit NAME --quota SIZE")),
+    (&["MaxDiskUsage", "MaxLoad"], Lost("wharf has no such limit")),
+    (&["CallUploadScript"], LostIf(true, "the script is not imported; set events.on_upload")),
+    (&["AutoRename"], LostIf(true, "to protect existing files: files.overwrite = false")),
+    (&["ProhibitDotFilesWrite", "ProhibitDotFilesRead"], LostIf(true, "wharf has no such rule")),
+    (&["CreateHomeDir"], LostIf(true, "wharf user add NAME --home DIR --create-home")),
+    (&["FortunesFile"], Lost("for a fixed greeting: server.greeting")),
+    (&["NATmode"], LostIf(true, "behind NAT: passive.public_address")),
+    // Not needed, or handled elsewhere.
     (
         &[
-            "PureDB",
-            "Daemonize",
-            "BrokenClientsCompatibility",
-            "DisplayDotFiles",
-            "DontResolve",
-            "LogPID",
-            "MinUID",
-            "PIDFile",
-            "UseFtpUsers",
-            "AntiWarez",
-            "AllowDotFiles",
-            "CustomerProof",
-            "NoTruncate",
-            "PureFTPdUser",
-            "ForcePassiveIPv4",
-            "IPv6",
+            "NoRename", "NoChmod", "KeepAllFiles", "LimitRecursion", "SyslogFacility", "PureDB",
+            "Daemonize", "BrokenClientsCompatibility", "DisplayDotFiles", "DontResolve", "LogPID",
+            "MinUID", "PIDFile", "UseFtpUsers", "AntiWarez", "AllowDotFiles", "CustomerProof",
+            "NoTruncate", "PureFTPdUser", "ForcePassiveIPv4", "IPv6",
         ],
-        DirectiveAction::Silent,
+        Silent,
     ),
 ];
 

@@ -3,25 +3,17 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn text(content: &str) -> SourceText {
-    SourceText { path: "p".into(), shown: "p".into(), content: content.into() }
-}
+use crate::testing::{lines, text};
 
 fn passwd(content: &str) -> Result<ImportResult, ImportError> {
     let mut found = ImportResult::default();
-    accounts(&text(content), Permissions::FULL, &mut found).map(|()| found)
+    accounts(&text("p", content), Permissions::FULL, &mut found).map(|()| found)
 }
 
 fn conf(content: &str) -> (ImportResult, Permissions) {
     let mut found = ImportResult::default();
-    let permissions = conf::read(&conf::directives(&text(content)), "p", &mut found).unwrap();
+    let permissions = conf::read(&conf::directives(&text("p", content)), "p", &mut found).unwrap();
     (found, permissions)
-}
-
-fn lines(found: &ImportResult) -> String {
-    let line = |note: &crate::model::ImportNote| format!("{:?} {}\n", note.kind, note.what);
-    found.notes.iter().map(line).collect()
 }
 
 /// As pure-pw 1.0.50 writes it.
@@ -74,7 +66,7 @@ fn invalid_lines_are_reported_and_other_files_are_rejected() {
     assert_eq!(found.accounts.len(), 2);
     assert_eq!(found.accounts[1].secret, ImportedPassword::None);
     let reported = lines(&found);
-    for part in ["Lost invalid account: 1 fields", "DES", "upload rate `fast`"] {
+    for part in ["Lost p:3 invalid account: 1 fields", "DES", "upload rate `fast`"] {
         assert!(reported.contains(part), "{part}: {reported}");
     }
     for wrong in ["hello\n", "root:x:0:0:root:/:/bin/sh\n"] {
@@ -118,7 +110,8 @@ fn directives_are_imported() {
         assert!(reported.contains(part), "{part}: {reported}");
     }
     assert!(
-        conf::read(&conf::directives(&text("x y\n")), "p", &mut ImportResult::default()).is_err()
+        conf::read(&conf::directives(&text("p", "x y\n")), "p", &mut ImportResult::default())
+            .is_err()
     );
 }
 
@@ -130,7 +123,7 @@ proptest! {
         value in "\\PC{0,20}|[0-9:,. -]{0,12}",
     ) {
         let _ = passwd(&source);
-        let directives = conf::directives(&text(&format!("{source}\n{word} {value}\n")));
+        let directives = conf::directives(&text("p", &format!("{source}\n{word} {value}\n")));
         let _ = conf::read(&directives, "p", &mut ImportResult::default());
     }
 }

@@ -1,18 +1,13 @@
 //! Imports of pyftpdlib servers.
 
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 use wharf_config::raw::Raw;
 
 use super::*;
 use crate::model::{ImportedAccount, ImportedPassword};
+use crate::testing::{lines, text, value};
 
 const BASE: &str = "/srv/old";
-
-fn text(name: &str, text: &str) -> SourceText {
-    SourceText { path: PathBuf::from(name), shown: name.into(), content: text.into() }
-}
 
 fn read_as(role: FileRole, source: &str) -> Result<ImportResult, ImportError> {
     read(&[(role, text("x.py", source))], Path::new(BASE))
@@ -22,24 +17,8 @@ fn settings(source: &str) -> ImportResult {
     read_as(FileRole::Settings, source).unwrap()
 }
 
-fn value(found: &ImportResult, path: &str) -> String {
-    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
-}
-
-/// Each note on one line.
-fn notes(found: &ImportResult) -> Vec<String> {
-    let location = |note: &super::super::model::ImportNote| {
-        note.location.as_ref().map(ToString::to_string).unwrap_or_default()
-    };
-    found
-        .notes
-        .iter()
-        .map(|note| format!("{:?} {} {}", note.kind, location(note), note.what))
-        .collect()
-}
-
 fn has_note(found: &ImportResult, part: &str) -> bool {
-    notes(found).iter().any(|note| note.contains(part))
+    lines(found).contains(part)
 }
 
 #[test]
@@ -69,7 +48,7 @@ fn all_settings_of_the_script_are_imported() {
     assert!(has_note(&found, "Changed x.py:4 max_upload and max_download had no effect"));
     assert!(has_note(&found, "max_download to uploads"));
     assert!(has_note(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
-    assert_eq!(found.notes.len(), 3, "{:?}", notes(&found));
+    assert_eq!(found.notes.len(), 3, "{:?}", lines(&found));
 }
 
 #[test]
@@ -112,9 +91,9 @@ fn unsupported_settings_are_reported_with_their_line() {
         "Lost x.py:9 `print` is program code",
         "Lost x.py:10 invalid Python: `（` is a full-width character; use `(`",
     ] {
-        assert!(has_note(&found, part), "{part}: {:#?}", notes(&found));
+        assert!(has_note(&found, part), "{part}: {:#?}", lines(&found));
     }
-    assert_eq!(found.notes.len(), 8, "{:#?}", notes(&found));
+    assert_eq!(found.notes.len(), 8, "{:#?}", lines(&found));
 }
 
 #[test]
@@ -182,7 +161,7 @@ fn invalid_account_lines_are_reported_and_others_are_imported() {
         "Lost x.py:5 duplicate account `anna`, first defined at x.py:1",
         "Lost x.py:6 invalid account name `.x`",
     ] {
-        assert!(has_note(&found, part), "{part}: {:#?}", notes(&found));
+        assert!(has_note(&found, part), "{part}: {:#?}", lines(&found));
     }
     // Letters, not the preset name.
     assert!(found.accounts[1].permissions.unwrap().contains(Permissions::DELETE));
@@ -225,7 +204,7 @@ fn literals_of_a_program_are_imported() {
     assert!(
         has_note(&found, "Lost x.py:19 `banner` is computed by the program"),
         "{:#?}",
-        notes(&found)
+        lines(&found)
     );
 }
 
@@ -251,7 +230,7 @@ fn the_program_determines_whether_its_limits_applied() {
     assert!(!has_note(&corrected, "uploads and max_upload"));
     assert_eq!(value(&corrected, "limits.user_upload_rate"), "1024");
     // Values from the settings file are not reported as computed.
-    assert!(!has_note(&published, "computed"), "{:#?}", notes(&published));
+    assert!(!has_note(&published, "computed"), "{:#?}", lines(&published));
     assert_eq!(corrected.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
 }
 

@@ -2,16 +2,14 @@
 
 use wharf_config::raw::Raw;
 
-use crate::directives::{Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat};
+use crate::directives::DirectiveAction::{By, Lost, LostIf, Silent, To};
+use crate::directives::ValueFormat::{Boolean, Number, Path, Seconds, Text};
+use crate::directives::{Directive, DirectiveTable, NEVER};
 use crate::model::ImportResult;
 
 /// Settings that are used in per-user files.
 pub(super) const USER_SETTINGS: &[&str] = &[
-    "local_root",
-    "user_sub_token",
-    "write_enable",
-    "local_max_rate",
-    "download_enable",
+    "local_root", "user_sub_token", "write_enable", "local_max_rate", "download_enable",
     "dirlist_enable",
 ];
 
@@ -19,128 +17,71 @@ const NO_RULE: &str = "wharf has no such rule";
 
 /// Settings that depend on others are ignored here and handled elsewhere.
 pub(super) const TABLE: &DirectiveTable = &[
-    (&["pasv_address"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
-    (&["port_enable"], DirectiveAction::To("active.enabled", ValueFormat::Boolean)),
-    (&["pasv_enable"], DirectiveAction::By(no_passive)),
-    (&["pasv_promiscuous", "port_promiscuous"], DirectiveAction::LostIf(true, NEVER)),
-    (&["local_umask"], DirectiveAction::By(umask)),
-    (&["ftpd_banner"], DirectiveAction::To("server.greeting", ValueFormat::Text)),
-    (&["banner_file"], DirectiveAction::Lost("set server.greeting to its text")),
-    (&["max_clients"], DirectiveAction::To("limits.connections", ValueFormat::Number)),
-    (&["max_per_ip"], DirectiveAction::To("limits.connections_per_ip", ValueFormat::Number)),
-    (&["max_login_fails"], DirectiveAction::To("login.max_attempts", ValueFormat::Number)),
-    (&["delay_failed_login"], DirectiveAction::To("login.failure_delay", ValueFormat::Seconds)),
-    (&["idle_session_timeout"], DirectiveAction::To("limits.idle_timeout", ValueFormat::Seconds)),
+    (&["pasv_address"], To("passive.public_address", Text)),
+    (&["port_enable"], To("active.enabled", Boolean)),
+    (&["pasv_enable"], By(no_passive)),
+    (&["pasv_promiscuous", "port_promiscuous"], LostIf(true, NEVER)),
+    (&["local_umask"], By(umask)),
+    (&["ftpd_banner"], To("server.greeting", Text)),
+    (&["banner_file"], Lost("set server.greeting to its text")),
+    (&["max_clients"], To("limits.connections", Number)),
+    (&["max_per_ip"], To("limits.connections_per_ip", Number)),
+    (&["max_login_fails"], To("login.max_attempts", Number)),
+    (&["delay_failed_login"], To("login.failure_delay", Seconds)),
+    (&["idle_session_timeout"], To("limits.idle_timeout", Seconds)),
+    (&["data_connection_timeout"], To("limits.transfer_stall_timeout", Seconds)),
+    (&["accept_timeout"], To("passive.accept_timeout", Seconds)),
+    (&["connect_timeout"], To("active.connect_timeout", Seconds)),
+    (&["xferlog_file"], To("log.transfer_log", Path)),
+    (&["vsftpd_log_file"], To("log.file", Path)),
+    (&["log_ftp_protocol"], To("log.commands", Boolean)),
+    (&["cmds_denied"], By(denied)),
+    (&["cmds_allowed"], Lost("list the denied commands: compat.disable_commands")),
+    (&["anon_max_rate"], Lost("anonymous users have the rates of limits.user_upload_rate")),
+    (&["anon_umask"], Lost("files.umask applies to all accounts")),
+    (&["anon_mkdir_write_enable"], LostIf(true, "see login.anonymous_permissions")),
+    (&["file_open_mode", "chown_upload_mode"], Lost("see files.umask")),
+    (&["chown_uploads"], LostIf(true, "uploaded files belong to the user that runs wharf")),
+    (&["deny_file", "hide_file"], Lost(NO_RULE)),
+    (&["connect_from_port_20"], LostIf(true, "wharf uses any free source port")),
+    (&["ftp_data_port"], Lost("wharf uses any free source port")),
+    (&["syslog_enable"], LostIf(true, "wharf logs to the journal, or to log.file")),
+    (&["tcp_wrappers"], LostIf(true, "use the firewall")),
+    (&["ssl_ciphers"], Lost("only secure cipher suites are offered; see tls.min_version")),
+    (&["ssl_sslv2", "ssl_sslv3", "ssl_tlsv1", "ssl_tlsv1_1"], LostIf(true, OLD_TLS)),
+    (&["require_cert", "validate_cert"], LostIf(true, "client certificates are not supported")),
+    (&["ca_certs_file", "dsa_cert_file", "dsa_private_key_file"], Lost(CERTIFICATES)),
+    (&["dirmessage_enable"], LostIf(true, "messages per folder are not supported")),
+    (&["email_password_file", "banned_email_file"], Lost(NO_RULE)),
+    (&["deny_email_enable", "secure_email_list_enable"], LostIf(true, NO_RULE)),
+    // Not needed, or handled elsewhere.
     (
-        &["data_connection_timeout"],
-        DirectiveAction::To("limits.transfer_stall_timeout", ValueFormat::Seconds),
+        &[
+            "message_file", "mdtm_write", "user_config_dir", "userlist_log", "userlist_file",
+            "userlist_deny", "userlist_enable", "user_sub_token", "local_root", "write_enable",
+            "download_enable", "dirlist_enable", "local_enable", "local_max_rate",
+            "guest_username", "guest_enable", "virtual_use_local_privs", "pam_service_name",
+            "anonymous_enable", "anon_root", "anon_upload_enable", "anon_other_write_enable",
+            "anon_world_readable_only", "no_anon_password", "ftp_username", "allow_anon_ssl",
+            "force_anon_data_ssl", "force_anon_logins_ssl", "force_local_data_ssl",
+            "force_local_logins_ssl", "ssl_enable", "implicit_ssl", "require_ssl_reuse",
+            "ssl_tlsv1_2", "ssl_tlsv1_3", "ssl_request_cert", "strict_ssl_read_eof",
+            "strict_ssl_write_shutdown", "debug_ssl", "rsa_cert_file", "rsa_private_key_file",
+            "listen", "listen_ipv6", "listen_address", "listen_address6", "listen_port",
+            "pasv_min_port", "pasv_max_port", "pasv_addr_resolve", "chroot_local_user",
+            "chroot_list_enable", "chroot_list_file", "passwd_chroot_enable",
+            "allow_writeable_chroot", "secure_chroot_dir", "nopriv_user", "run_as_launching_user",
+            "use_localtime", "use_sendfile", "text_userdb_names", "hide_ids",
+            "setproctitle_enable", "session_support", "check_shell", "ascii_upload_enable",
+            "ascii_download_enable", "async_abor_enable", "ls_recurse_enable", "force_dot_files",
+            "tilde_user_enable", "one_process_model", "background", "seccomp_sandbox", "isolate",
+            "isolate_network", "trans_chunk_size", "lock_upload_files", "delete_failed_uploads",
+            "utf8_filesystem", "utf8", "reverse_lookup_enable", "xferlog_enable",
+            "xferlog_std_format", "dual_log_enable", "no_log_lock", "delay_successful_login",
+            "allow_writable_chroot",
+        ],
+        Silent,
     ),
-    (&["accept_timeout"], DirectiveAction::To("passive.accept_timeout", ValueFormat::Seconds)),
-    (&["connect_timeout"], DirectiveAction::To("active.connect_timeout", ValueFormat::Seconds)),
-    (&["xferlog_file"], DirectiveAction::To("log.transfer_log", ValueFormat::Path)),
-    (&["vsftpd_log_file"], DirectiveAction::To("log.file", ValueFormat::Path)),
-    (&["log_ftp_protocol"], DirectiveAction::To("log.commands", ValueFormat::Boolean)),
-    (&["cmds_denied"], DirectiveAction::By(denied)),
-    (&["cmds_allowed"], DirectiveAction::Lost("list the denied commands: compat.disable_commands")),
-    (
-        &["anon_max_rate"],
-        DirectiveAction::Lost("anonymous users have the rates of limits.user_upload_rate"),
-    ),
-    (&["anon_umask"], DirectiveAction::Lost("files.umask applies to all accounts")),
-    (
-        &["anon_mkdir_write_enable"],
-        DirectiveAction::LostIf(true, "see login.anonymous_permissions"),
-    ),
-    (&["file_open_mode", "chown_upload_mode"], DirectiveAction::Lost("see files.umask")),
-    (
-        &["chown_uploads"],
-        DirectiveAction::LostIf(true, "uploaded files belong to the user that runs wharf"),
-    ),
-    (&["deny_file", "hide_file"], DirectiveAction::Lost(NO_RULE)),
-    (&["connect_from_port_20"], DirectiveAction::LostIf(true, "wharf uses any free source port")),
-    (&["ftp_data_port"], DirectiveAction::Lost("wharf uses any free source port")),
-    (
-        &["syslog_enable"],
-        DirectiveAction::LostIf(true, "wharf logs to the journal, or to log.file"),
-    ),
-    (&["tcp_wrappers"], DirectiveAction::LostIf(true, "use the firewall")),
-    (
-        &["ssl_ciphers"],
-        DirectiveAction::Lost("only secure cipher suites are offered; see tls.min_version"),
-    ),
-    (
-        &["ssl_sslv2", "ssl_sslv3", "ssl_tlsv1", "ssl_tlsv1_1"],
-        DirectiveAction::LostIf(true, OLD_TLS),
-    ),
-    (
-        &["require_cert", "validate_cert"],
-        DirectiveAction::LostIf(true, "client certificates are not supported"),
-    ),
-    (
-        &["ca_certs_file", "dsa_cert_file", "dsa_private_key_file"],
-        DirectiveAction::Lost(CERTIFICATES),
-    ),
-    (
-        &["dirmessage_enable"],
-        DirectiveAction::LostIf(true, "messages per folder are not supported"),
-    ),
-    (&["message_file"], DirectiveAction::Silent),
-    (&["mdtm_write"], DirectiveAction::Silent),
-    (&["email_password_file", "banned_email_file"], DirectiveAction::Lost(NO_RULE)),
-    (&["deny_email_enable", "secure_email_list_enable"], DirectiveAction::LostIf(true, NO_RULE)),
-    (&["user_config_dir"], DirectiveAction::Silent),
-    (
-        &["userlist_log", "userlist_file", "userlist_deny", "userlist_enable"],
-        DirectiveAction::Silent,
-    ),
-    (&["user_sub_token", "local_root", "write_enable", "download_enable"], DirectiveAction::Silent),
-    (
-        &["dirlist_enable", "local_enable", "local_max_rate", "guest_username"],
-        DirectiveAction::Silent,
-    ),
-    (&["guest_enable", "virtual_use_local_privs", "pam_service_name"], DirectiveAction::Silent),
-    (&["anonymous_enable", "anon_root", "anon_upload_enable"], DirectiveAction::Silent),
-    (
-        &["anon_other_write_enable", "anon_world_readable_only", "no_anon_password"],
-        DirectiveAction::Silent,
-    ),
-    (&["ftp_username", "allow_anon_ssl", "force_anon_data_ssl"], DirectiveAction::Silent),
-    (
-        &["force_anon_logins_ssl", "force_local_data_ssl", "force_local_logins_ssl"],
-        DirectiveAction::Silent,
-    ),
-    (&["ssl_enable", "implicit_ssl", "require_ssl_reuse", "ssl_tlsv1_2"], DirectiveAction::Silent),
-    (&["ssl_tlsv1_3", "ssl_request_cert", "strict_ssl_read_eof"], DirectiveAction::Silent),
-    (&["strict_ssl_write_shutdown", "debug_ssl", "rsa_cert_file"], DirectiveAction::Silent),
-    (&["rsa_private_key_file", "listen", "listen_ipv6", "listen_address"], DirectiveAction::Silent),
-    (
-        &["listen_address6", "listen_port", "pasv_min_port", "pasv_max_port"],
-        DirectiveAction::Silent,
-    ),
-    (&["pasv_addr_resolve", "chroot_local_user", "chroot_list_enable"], DirectiveAction::Silent),
-    (
-        &["chroot_list_file", "passwd_chroot_enable", "allow_writeable_chroot"],
-        DirectiveAction::Silent,
-    ),
-    (&["secure_chroot_dir", "nopriv_user", "run_as_launching_user"], DirectiveAction::Silent),
-    (&["use_localtime", "use_sendfile", "text_userdb_names", "hide_ids"], DirectiveAction::Silent),
-    (&["setproctitle_enable", "session_support", "check_shell"], DirectiveAction::Silent),
-    (
-        &["ascii_upload_enable", "ascii_download_enable", "async_abor_enable"],
-        DirectiveAction::Silent,
-    ),
-    (&["ls_recurse_enable", "force_dot_files", "tilde_user_enable"], DirectiveAction::Silent),
-    (&["one_process_model", "background", "seccomp_sandbox"], DirectiveAction::Silent),
-    (
-        &["isolate", "isolate_network", "trans_chunk_size", "lock_upload_files"],
-        DirectiveAction::Silent,
-    ),
-    (
-        &["delete_failed_uploads", "utf8_filesystem", "utf8", "reverse_lookup_enable"],
-        DirectiveAction::Silent,
-    ),
-    (&["xferlog_enable", "xferlog_std_format", "dual_log_enable"], DirectiveAction::Silent),
-    (&["no_log_lock", "delay_successful_login", "allow_writable_chroot"], DirectiveAction::Silent),
 ];
 
 const OLD_TLS: &str = "only TLS 1.2 and 1.3 are supported; see tls.min_version";

@@ -3,27 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn text(name: &str, content: &str) -> SourceText {
-    SourceText { path: name.into(), shown: name.into(), content: content.into() }
-}
+use crate::testing::{lines, text, value};
 
 fn conf(content: &str) -> (ImportResult, Conf) {
     let mut found = ImportResult::default();
     let conf = read(&text("v", content), &mut found).unwrap();
     (found, conf)
-}
-
-fn value(found: &ImportResult, path: &str) -> String {
-    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
-}
-
-fn lines(found: &ImportResult) -> String {
-    let line = |note: &crate::model::ImportNote| {
-        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {location} {} | {}\n", note.kind, note.what, note.hint)
-    };
-    found.notes.iter().map(line).collect()
 }
 
 #[test]

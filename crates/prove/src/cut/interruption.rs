@@ -1,7 +1,5 @@
 //! The ways in which an upload is interrupted.
 
-use std::io;
-
 use wharf_load::{ClientSession, Random, Transport};
 
 /// One way.
@@ -65,9 +63,6 @@ impl Interruption {
     }
 
     /// Interrupts the upload.
-    ///
-    /// # Errors
-    /// The server replies with success, or with an unexpected code.
     pub(super) fn end(self, mut client: ClientSession, mut data: Transport) -> Result<(), String> {
         match self {
             Self::Reset => {
@@ -86,46 +81,34 @@ impl Interruption {
                 if reply.code.is_success() { Ok(()) } else { Err(format!("ABOR: {reply:?}")) }
             }
             Self::Died => {
-                drop_control(client);
+                client.drop_off();
                 data.drop_off();
                 Ok(())
             }
             Self::DiedReset => {
-                if let Some(control) = client.into_control() {
-                    control.reset();
-                }
+                client.reset();
                 data.reset();
                 Ok(())
             }
             Self::ControlThenEnd => {
-                drop_control(client);
-                ended(data.finish())
+                client.drop_off();
+                // A server that has noticed the interruption may have closed its end before.
+                let _ = data.finish();
+                Ok(())
             }
             Self::ControlResetThenEnd => {
-                if let Some(control) = client.into_control() {
-                    control.reset();
-                }
-                ended(data.finish())
+                client.reset();
+                // A server that has noticed the interruption may have closed its end before.
+                let _ = data.finish();
+                Ok(())
             }
             Self::DiedDataFirst => {
                 data.drop_off();
-                drop_control(client);
+                client.drop_off();
                 Ok(())
             }
         }
     }
-}
-
-fn drop_control(client: ClientSession) {
-    if let Some(control) = client.into_control() {
-        control.drop_off();
-    }
-}
-
-/// A server that has noticed the interruption may have closed its end before.
-#[expect(clippy::unnecessary_wraps, reason = "all branches have one type of result")]
-fn ended(_: io::Result<()>) -> Result<(), String> {
-    Ok(())
 }
 
 /// Reads the reply to an interrupted upload, which must not be a success.

@@ -10,8 +10,9 @@ use std::io::{Read as _, Write as _};
 use std::sync::Mutex;
 
 use rustix::io::Errno;
+use wharf_load::lock;
 
-use super::{DiskContent, locked};
+use super::DiskContent;
 
 const GETATTR: u32 = 3;
 const SETATTR: u32 = 4;
@@ -82,17 +83,17 @@ fn answer(opcode: u32, body: &[u8], content: &Mutex<DiskContent>) -> Result<Vec<
         OPEN => Ok(vec![0; 16]),
         READ => {
             let (at, length) = (u64_at(body, 8), u32_at(body, 16));
-            let content = locked(content);
+            let content = lock(content);
             let read = content.read(size(at), size(length.into()));
             read.map(<[u8]>::to_vec).ok_or(Errno::IO)
         }
         WRITE => {
             let (at, length) = (u64_at(body, 8), u32_at(body, 16));
             let bytes = body.get(40..40 + size(length.into())).ok_or(Errno::INVAL)?;
-            locked(content).write(size(at), bytes).ok_or(Errno::IO)?;
+            lock(content).write(size(at), bytes).ok_or(Errno::IO)?;
             Ok([length.to_ne_bytes(), [0; 4]].concat())
         }
-        FSYNC => locked(content).flush().map(|()| Vec::new()).ok_or(Errno::IO),
+        FSYNC => lock(content).flush().map(|()| Vec::new()).ok_or(Errno::IO),
         FLUSH | RELEASE | ACCESS | DESTROY => Ok(Vec::new()),
         STATFS => Ok(vec![0; 80]),
         _ => Err(Errno::NOSYS),
@@ -113,7 +114,7 @@ fn init(body: &[u8]) -> Vec<u8> {
 /// `struct fuse_attr`: node, size, blocks, three times; their nanoseconds, mode, links, user,
 /// group, device, block size, flags.
 fn attributes(content: &Mutex<DiskContent>) -> Vec<u8> {
-    let bytes = u64::try_from(locked(content).now.len()).unwrap_or(0);
+    let bytes = u64::try_from(lock(content).now.len()).unwrap_or(0);
     let mut reply = Vec::new();
     for word in [1, bytes, bytes / 512, 0, 0, 0] {
         reply.extend_from_slice(&word.to_ne_bytes());

@@ -62,9 +62,6 @@ impl SoakClient {
     }
 
     /// Works until it is over.
-    ///
-    /// # Errors
-    /// An unexpected result.
     pub(super) fn work(
         &mut self,
         server: &ProofServer,
@@ -107,11 +104,7 @@ impl SoakClient {
         match self.random.index(3) {
             0 => return Ok(old.quit()?),
             1 => drop(old),
-            _ => {
-                if let Some(control) = old.into_control() {
-                    control.reset();
-                }
-            }
+            _ => old.reset(),
         }
         Ok(())
     }

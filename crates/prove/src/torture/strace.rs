@@ -36,9 +36,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 impl Strace {
     /// Traces these calls in every thread of a process; `failing`: this call fails, counted per
     /// thread.
-    ///
-    /// # Errors
-    /// strace cannot be started, or cannot attach.
     pub(super) fn attach(
         pid: Option<u32>,
         names: &[&str],
@@ -77,9 +74,6 @@ impl Strace {
     }
 
     /// Detaches, and returns the calls.
-    ///
-    /// # Errors
-    /// The trace cannot be read.
     pub(super) fn detach(mut self) -> Result<Trace, String> {
         self.detach_now();
         let text = fs::read(&self.out)

@@ -17,13 +17,7 @@ use crate::refusal::Refusal;
 use crate::session::{CarriedOver, Session};
 
 pub(super) static ROWS: &[&Spec] = &[
-    &SITE_HELP,
-    &SITE_CHMOD,
-    &SITE_UMASK,
-    &SITE_UTIME,
-    &SITE_IDLE,
-    &SITE_QUOTA,
-    &SITE_CPFR,
+    &SITE_HELP, &SITE_CHMOD, &SITE_UMASK, &SITE_UTIME, &SITE_IDLE, &SITE_QUOTA, &SITE_CPFR,
     &SITE_CPTO,
 ];
 

@@ -71,10 +71,7 @@ impl AcceptLoop {
                 Ok(socket) => {
                     pause = ACCEPT_PAUSE;
                     self.read_proxy_header_of(
-                        socket,
-                        &shared,
-                        &accepted_clients,
-                        &mut proxy_headers,
+                        socket, &shared, &accepted_clients, &mut proxy_headers,
                     );
                 }
                 Err(_) => {

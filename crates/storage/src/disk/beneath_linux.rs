@@ -98,17 +98,8 @@ pub(super) fn ignores_case(root: impl AsFd) -> bool {
 fn is_case_sensitive(kind: u32) -> bool {
     // Memory and disks as above; then NFS, squashfs, erofs and bcachefs.
     const THOSE: &[u32] = &[
-        0x0102_1994,
-        0x8584_58f6,
-        0xef53,
-        0x5846_5342,
-        0x9123_683e,
-        0xf2f5_2010,
-        0x794c_7630,
-        0x6969,
-        0x7371_7368,
-        0xe0f5_e1e2,
-        0xca45_1a4e,
+        0x0102_1994, 0x8584_58f6, 0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x794c_7630,
+        0x6969, 0x7371_7368, 0xe0f5_e1e2, 0xca45_1a4e,
     ];
     THOSE.contains(&kind)
 }

@@ -29,11 +29,7 @@ impl Editor {
     /// [`EditError::Open`]: the text is invalid.
     pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
         let parsed = read::read(path, text).map_err(UsersFileError::Problems)?;
-        let document = text.parse().map_err(|error: toml_edit::TomlError| {
-            let source = io::Error::new(io::ErrorKind::InvalidData, error);
-            UsersFileError::Unreadable { path: path.to_owned(), source }
-        })?;
-        Ok(Self { document, parsed })
+        Self::of(path, text, parsed)
     }
 
     /// As [`Editor::new`], but accepts invalid accounts and groups. The caller must validate the
@@ -43,6 +39,10 @@ impl Editor {
     /// [`EditError::Open`]: the text is not valid TOML.
     pub fn of_valid(path: &Path, text: &str, check: RecordCheck) -> Result<Self, EditError> {
         let (parsed, _) = read::read_valid(path, text, check).map_err(UsersFileError::Problems)?;
+        Self::of(path, text, parsed)
+    }
+
+    fn of(path: &Path, text: &str, parsed: ParsedFile) -> Result<Self, EditError> {
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             UsersFileError::Unreadable { path: path.to_owned(), source }

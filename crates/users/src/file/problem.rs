@@ -55,15 +55,20 @@ impl fmt::Display for Fault {
         for (index, problem) in self.problems.iter().enumerate() {
             let between = if index == 0 { "" } else { "; " };
             out.write_str(between)?;
-            if !problem.key.is_empty() {
-                write!(out, "{}: ", problem.key)?;
-            }
-            out.write_str(&problem.message)?;
-            if let Some(hint) = &problem.hint {
-                write!(out, " ({hint})")?;
-            }
+            problem.write_text(out)?;
         }
         Ok(())
+    }
+}
+
+impl UsersFileProblem {
+    /// Key, message and help.
+    fn write_text(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(out, "{}: ", self.key)?;
+        }
+        out.write_str(&self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(out, " ({hint})"))
     }
 }
 
@@ -73,13 +78,7 @@ impl fmt::Display for FileProblems {
         for (index, problem) in self.problems.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
             write!(out, "{end}{}:{}:{}: ", self.path.display(), problem.line, problem.column)?;
-            if !problem.key.is_empty() {
-                write!(out, "{}: ", problem.key)?;
-            }
-            out.write_str(&problem.message)?;
-            if let Some(hint) = &problem.hint {
-                write!(out, " ({hint})")?;
-            }
+            problem.write_text(out)?;
         }
         Ok(())
     }

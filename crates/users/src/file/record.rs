@@ -419,25 +419,9 @@ impl Setting {
 
 /// Every key of an account's table, in the order of output.
 pub const KEYS: [&str; 20] = [
-    "password",
-    "no_password",
-    "groups",
-    "home",
-    "permissions",
-    "enabled",
-    "upload_rate",
-    "download_rate",
-    "transfer_upload_rate",
-    "transfer_download_rate",
-    "sessions",
-    "quota",
-    "quota_files",
-    "require_tls",
-    "allowed_addresses",
-    "hours",
-    "expires",
-    "comment",
-    "paths",
+    "password", "no_password", "groups", "home", "permissions", "enabled", "upload_rate",
+    "download_rate", "transfer_upload_rate", "transfer_download_rate", "sessions", "quota",
+    "quota_files", "require_tls", "allowed_addresses", "hours", "expires", "comment", "paths",
     "folders",
 ];
 

@@ -3,25 +3,31 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use wharf_config::outcome::counted;
-use wharf_config::raw::quoted;
+use wharf_config::table::columns;
 use wharf_config::units::show_size;
 use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 
 use super::suite::{CaseResult, Results};
-use crate::cli::bench::BenchArgs;
+use crate::cli::bench::{BenchArgs, BenchCases};
+use crate::json::json_line;
 
 /// The table, followed by errors, notes and totals.
 pub(super) fn table(target: &TargetServer, results: &Results) -> String {
-    let mut rows = vec![HEADER.map(str::to_owned)];
+    let mut rows = vec![HEADER.map(str::to_owned).to_vec()];
     for (case, ending) in &results.cases {
         rows.push(match ending {
             CaseResult::Ran(outcome) => row(case.name(), outcome),
-            CaseResult::Failed(_) => only(case.name(), "failed"),
-            CaseResult::Skipped(_) => only(case.name(), "-"),
+            CaseResult::Failed(_) => vec![case.name().to_owned(), "failed".to_owned()],
+            CaseResult::Skipped(_) => vec![case.name().to_owned(), "-".to_owned()],
         });
     }
-    let mut out = format!("{}   {}\n\n{}\n", target.address, tls(target, results), lines(&rows));
+    let mut out = format!("{}   {}\n\n", target.address, tls(target, results));
+    for line in columns(&rows, &[false, true, true, true, true, true, true, true, true]).lines() {
+        let _ = writeln!(out, "  {line}");
+    }
+    out.push('\n');
     for (case, ending) in &results.cases {
         let name = case.name();
         match ending {
@@ -59,14 +65,14 @@ const ERRORS_SHOWN_MAX: usize = 3;
 const HEADER: [&str; 9] =
     ["CASE", "DONE", "TIME", "PER SECOND", "SPEED", "P50 ms", "P99 ms", "MAX ms", "ERRORS"];
 
-fn row(name: &str, outcome: &RunOutcome) -> [String; 9] {
+fn row(name: &str, outcome: &RunOutcome) -> Vec<String> {
     let Latency { p50, p99, max, .. } = outcome.latency;
     let speed = if outcome.bytes > 0 {
         format!("{:.1} MiB/s", outcome.bytes_per_second() / MIB)
     } else {
         "-".to_owned()
     };
-    [
+    vec![
         name.to_owned(),
         outcome.operations.to_string(),
         seconds(outcome.wall),
@@ -81,43 +87,12 @@ fn row(name: &str, outcome: &RunOutcome) -> [String; 9] {
 
 const MIB: f64 = 1_048_576.0;
 
-fn only(name: &str, word: &str) -> [String; 9] {
-    let mut cells = [const { String::new() }; 9];
-    for (cell, text) in cells.iter_mut().zip([name, word]) {
-        text.clone_into(cell);
-    }
-    cells
-}
-
 fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
 fn millis(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64() * 1000.0)
-}
-
-/// Formats the table; the first column is left-aligned, the others are right-aligned.
-fn lines(rows: &[[String; 9]]) -> String {
-    let widths: Vec<usize> = (0..9)
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-        })
-        .collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::from(" ");
-        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let _ = match column {
-                0 => write!(line, " {cell:<width$}"),
-                _ => write!(line, "  {cell:>width$}"),
-            };
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 fn facts(results: &Results) -> Option<TlsFacts> {
@@ -177,95 +152,64 @@ impl Total {
 
 /// One object. Times are in seconds, latencies in microseconds.
 pub(super) fn json(options: &BenchArgs, target: &TargetServer, results: &Results) -> String {
-    let cases: Vec<String> = results
-        .cases
-        .iter()
-        .map(|(case, ending)| {
-            let mut members = vec![("case", quoted(case.name()))];
-            match ending {
-                CaseResult::Ran(outcome) => members.extend(members_of(outcome)),
-                CaseResult::Failed(error) => {
-                    members.push(("errors", "1".to_owned()));
-                    members.push(("messages", list(&[error.to_string()])));
-                }
-                CaseResult::Skipped(why) => members.push(("skipped", quoted(why))),
-            }
-            object(&members)
-        })
-        .collect();
-    let tls = facts(results).map_or_else(null, |facts| {
-        object(&[
-            ("version", quoted(&facts.version)),
-            ("cipher", quoted(&facts.cipher)),
-            ("resumed", facts.resumed.to_string()),
-            ("full", facts.full.to_string()),
-        ])
+    let case = |(case, ending): &(BenchCases, CaseResult)| match ending {
+        CaseResult::Ran(outcome) => measured(case.name(), outcome),
+        CaseResult::Failed(error) => {
+            json!({ "case": case.name(), "errors": 1, "messages": [error.to_string()] })
+        }
+        CaseResult::Skipped(why) => json!({ "case": case.name(), "skipped": why }),
+    };
+    let tls = facts(results).map(|TlsFacts { version, cipher, resumed, full }| {
+        json!({ "version": version, "cipher": cipher, "resumed": resumed, "full": full })
     });
     let total = Total::of(results);
-    let total = object(&[
-        ("operations", total.operations.to_string()),
-        ("bytes", total.bytes.to_string()),
-        ("errors", total.errors.to_string()),
-        ("duration_seconds", format!("{:.6}", total.wall.as_secs_f64())),
-    ]);
-    let members = [
-        ("server", quoted(&target.address.to_string())),
-        ("sessions", options.sessions.to_string()),
-        ("tls", tls),
-        ("cases", format!("[{}]", cases.join(","))),
-        ("notes", list(&results.notes)),
-        ("total", total),
-    ];
-    object(&members) + "\n"
+    json_line(&json!({
+        "server": target.address,
+        "sessions": options.sessions,
+        "tls": tls,
+        "cases": results.cases.iter().map(case).collect::<Vec<_>>(),
+        "notes": results.notes,
+        "total": {
+            "operations": total.operations,
+            "bytes": total.bytes,
+            "errors": total.errors,
+            "duration_seconds": rounded(total.wall.as_secs_f64(), 6),
+        },
+    }))
 }
 
-fn members_of(outcome: &RunOutcome) -> Vec<(&'static str, String)> {
+fn measured(case: &str, outcome: &RunOutcome) -> Value {
     let messages: Vec<String> = outcome.error_list.iter().map(ToString::to_string).collect();
-    let fairness = outcome.fairness.map(|fairness| format!("{:.3}", fairness.ratio()));
-    vec![
-        ("operations", outcome.operations.to_string()),
-        ("bytes", outcome.bytes.to_string()),
-        ("entries", outcome.entries.to_string()),
-        ("duration_seconds", format!("{:.6}", outcome.wall.as_secs_f64())),
-        ("operations_per_second", format!("{:.1}", outcome.operations_per_second())),
-        ("bytes_per_second", format!("{:.0}", outcome.bytes_per_second())),
-        ("latency_us", latency(&outcome.latency)),
-        ("first_byte_us", outcome.first_byte.as_ref().map_or_else(null, latency)),
-        ("slowest_to_fastest_session", fairness.unwrap_or_else(null)),
-        ("errors", outcome.errors.to_string()),
-        ("messages", list(&messages)),
-    ]
+    json!({
+        "case": case,
+        "operations": outcome.operations,
+        "bytes": outcome.bytes,
+        "entries": outcome.entries,
+        "duration_seconds": rounded(outcome.wall.as_secs_f64(), 6),
+        "operations_per_second": rounded(outcome.operations_per_second(), 1),
+        "bytes_per_second": rounded(outcome.bytes_per_second(), 0),
+        "latency_us": latency(&outcome.latency),
+        "first_byte_us": outcome.first_byte.as_ref().map(latency),
+        "slowest_to_fastest_session": outcome.fairness.map(|it| rounded(it.ratio(), 3)),
+        "errors": outcome.errors,
+        "messages": messages,
+    })
 }
 
-fn latency(latency: &Latency) -> String {
-    let micros = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e6);
-    object(&[
-        ("p50", micros(latency.p50)),
-        ("p90", micros(latency.p90)),
-        ("p99", micros(latency.p99)),
-        ("max", micros(latency.max)),
-    ])
+fn latency(latency: &Latency) -> Value {
+    let micros = |time: Duration| rounded(time.as_secs_f64() * 1e6, 1);
+    let Latency { p50, p90, p99, max, .. } = *latency;
+    json!({ "p50": micros(p50), "p90": micros(p90), "p99": micros(p99), "max": micros(max) })
 }
 
-fn null() -> String {
-    "null".to_owned()
-}
-
-fn list(texts: &[String]) -> String {
-    let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
-    format!("[{}]", texts.join(","))
-}
-
-fn object(members: &[(&str, String)]) -> String {
-    let members: Vec<_> =
-        members.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
-    format!("{{{}}}", members.join(","))
+fn rounded(number: f64, digits: i32) -> f64 {
+    let unit = 10_f64.powi(digits);
+    (number * unit).round() / unit
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::BenchCases;
 
     fn results() -> Results {
         let latency = Latency {

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use wharf_config::outcome::Failure;
 use wharf_config::password::{ask_password, read_password_file};
 use wharf_load::{
-    ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust,
+    ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust, last_line,
 };
+use wharf_proto::reply::Code;
 use wharf_server::diagnostics::is_private;
 
 use super::page::CheckPage;
@@ -25,8 +26,6 @@ const PORT: u16 = 21;
 /// The usual port of implicit TLS.
 const PORT_IMPLICIT: u16 = 990;
 const SHOWN_LETTERS_MAX: usize = 200;
-/// The expected reply code of a greeting.
-const READY: u16 = 220;
 
 /// The server to check.
 struct RemoteCheck<'a> {
@@ -87,10 +86,10 @@ impl RemoteCheck<'_> {
             self.greet(&mut control, page)?;
             features(&mut control, page);
             match control.command("AUTH TLS") {
-                Ok(reply) if reply.code == 234 => {}
+                Ok(reply) if reply.code == Code::SECURITY_DONE => {}
                 Ok(reply) => {
                     page.warn(
-                        format!("TLS is not offered: {} {}", reply.code, shown(&reply.text())),
+                        format!("TLS is not offered: {} {}", reply.code, shown(&last_line(&reply))),
                         "passwords and files are sent unencrypted; enable TLS at the server",
                     );
                     return Some(CheckedConnection {
@@ -122,7 +121,7 @@ impl RemoteCheck<'_> {
         let mut control = self.open(page)?;
         if !self.is_implicit() {
             match control.greeting().and_then(|_| control.command("AUTH TLS")) {
-                Ok(reply) if reply.code == 234 => {}
+                Ok(reply) if reply.code == Code::SECURITY_DONE => {}
                 Ok(_) => {
                     return Some(CheckedConnection {
                         control,
@@ -175,13 +174,17 @@ impl RemoteCheck<'_> {
 
     fn greet(&self, control: &mut ControlClient, page: &mut CheckPage) -> Option<()> {
         match control.greeting() {
-            Ok(reply) if reply.code == READY => {
-                page.row("greeting", &shown(&reply.text()));
+            Ok(reply) if reply.code == Code::READY => {
+                page.row("greeting", &shown(&last_line(&reply)));
                 Some(())
             }
             Ok(reply) => {
                 page.fail(
-                    format!("the connection is rejected: {} {}", reply.code, shown(&reply.text())),
+                    format!(
+                        "the connection is rejected: {} {}",
+                        reply.code,
+                        shown(&last_line(&reply))
+                    ),
                     "the server may be full, or the address banned; on the server:  wharf ban list",
                 );
                 None
@@ -227,16 +230,16 @@ impl RemoteCheck<'_> {
         }
         let login_reply =
             control.command(&format!("USER {user}")).and_then(|reply| match reply.code {
-                331 => control.command(&format!("PASS {password}")),
+                Code::NEED_PASSWORD => control.command(&format!("PASS {password}")),
                 _ => Ok(reply),
             });
         match login_reply {
-            Ok(reply) if (200..300).contains(&reply.code) => {
-                page.row("login", &shown(&reply.text()));
+            Ok(reply) if reply.code.is_success() => {
+                page.row("login", &shown(&last_line(&reply)));
             }
             Ok(reply) => {
                 page.fail(
-                    format!("login of {user} failed: {} {}", reply.code, shown(&reply.text())),
+                    format!("login of {user} failed: {} {}", reply.code, shown(&last_line(&reply))),
                     "check user name and password; the server may require TLS",
                 );
                 return Ok(None);
@@ -248,9 +251,9 @@ impl RemoteCheck<'_> {
         }
         for line in ["PBSZ 0", "PROT P"] {
             match control.command(line) {
-                Ok(reply) if (200..300).contains(&reply.code) => {}
+                Ok(reply) if reply.code.is_success() => {}
                 Ok(reply) => page.warn(
-                    format!("{line} is rejected: {} {}", reply.code, shown(&reply.text())),
+                    format!("{line} is rejected: {} {}", reply.code, shown(&last_line(&reply))),
                     "data connections would not be encrypted",
                 ),
                 Err(error) => {
@@ -349,7 +352,8 @@ fn features(control: &mut ControlClient, page: &mut CheckPage) {
     let Ok(reply) = control.command("FEAT") else { return };
     let count = reply.lines.len();
     let inner = reply.lines.get(1..count.saturating_sub(1)).unwrap_or_default();
-    let words: Vec<_> = inner.iter().map(|line| line.trim()).collect();
+    let words: Vec<_> =
+        inner.iter().map(|line| String::from_utf8_lossy(line.trim_ascii())).collect();
     if words.is_empty() {
         page.row("features", "none");
     } else {
@@ -393,7 +397,6 @@ fn failed<T>(error: &Error, page: &mut CheckPage) -> Option<T> {
     None
 }
 
-/// Text of an untrusted server, escaped for a terminal.
 /// Why a certificate is not trusted, in the words of browsers.
 fn verification_fault(why: &str) -> String {
     let fault = why.strip_prefix("invalid peer certificate: ").unwrap_or(why);
@@ -404,6 +407,7 @@ fn verification_fault(why: &str) -> String {
     }
 }
 
+/// Text of an untrusted server, escaped for a terminal.
 fn shown(text: &str) -> String {
     let harmless = |letter: char| if letter.is_control() { '?' } else { letter };
     text.chars().map(harmless).take(SHOWN_LETTERS_MAX).collect()

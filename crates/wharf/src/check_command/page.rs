@@ -8,6 +8,7 @@ use wharf_config::hint::with_config;
 use wharf_config::outcome::{Exit, Failure, counted, print, print_error};
 use wharf_config::table::text_width;
 
+use crate::json::json_line;
 use crate::sandbox::permissions;
 
 /// The findings of all subjects, in order.
@@ -252,8 +253,7 @@ impl CheckPage {
             let findings = &self.findings;
             let whole =
                 CheckOutput { findings, errors, warnings, notes: count(FindingLevel::Note) };
-            let text = serde_json::to_string(&whole);
-            print(&(text.map_err(|error| Failure::new(error.to_string()))? + "\n"))?;
+            print(&json_line(&whole))?;
         }
         let reported =
             |failure: Failure| if self.is_json { Failure::silent(failure.exit) } else { failure };

@@ -555,15 +555,8 @@ mod tests {
         ] {
             let reported = reported(line);
             for word in [
-                "digit",
-                "provided string",
-                "syntax",
-                "invalid value",
-                "possible values",
-                "For more",
-                "[default",
-                "argument '",
-                "subcommand",
+                "digit", "provided string", "syntax", "invalid value", "possible values",
+                "For more", "[default", "argument '", "subcommand",
             ] {
                 assert!(!reported.contains(word), "{line}: {reported}");
             }

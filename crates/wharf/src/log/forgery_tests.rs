@@ -64,7 +64,7 @@ fn parse(line: &str) -> Option<Xfer> {
     })
 }
 
-fn decoded(name: &str) -> Option<Vec<u8>> {
+pub(super) fn decoded(name: &str) -> Option<Vec<u8>> {
     let mut bytes = name.bytes();
     let mut out = Vec::new();
     while let Some(byte) = bytes.next() {

@@ -16,9 +16,6 @@ pub(super) const FIRST: i32 = 3;
 
 /// Takes the sockets of `LISTEN_FDS`, if `LISTEN_PID` is this process, with their names in
 /// `LISTEN_FDNAMES`. It changes the environment: call it once, before threads are started.
-///
-/// # Errors
-/// One of them is not a listening TCP socket, or there are too many.
 pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
     let own = usize::try_from(process::id()).ok();

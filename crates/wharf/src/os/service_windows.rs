@@ -34,9 +34,6 @@ static RELOAD: Notify = Notify::const_new();
 define_windows_service!(called_by_windows, service_main);
 
 /// Runs `work` as a service, and returns after the stop has been reported to Windows.
-///
-/// # Errors
-/// This process was not started by the service control manager.
 pub(crate) fn become_service(work: ServiceFn) -> Result<(), windows_service::Error> {
     let _ = WORK.set(work);
     service_dispatcher::start(SERVICE, called_by_windows)

@@ -12,9 +12,6 @@ pub(crate) enum SystemUser {}
 
 impl SystemUser {
     /// Always `None`.
-    ///
-    /// # Errors
-    /// `server.user` is set.
     pub(crate) fn wanted(server: &keys::Server) -> Result<Option<Self>, Failure> {
         if server.user.is_empty() {
             return Ok(None);

@@ -88,19 +88,12 @@ pub(crate) enum ProgramAccess {
 
 /// Files of the time zone, for times in logs and listings.
 const CLOCK: &[&str] = &[
-    "/etc/localtime",
-    "/etc/timezone",
-    "/etc/zoneinfo",
-    "/usr/share/zoneinfo",
+    "/etc/localtime", "/etc/timezone", "/etc/zoneinfo", "/usr/share/zoneinfo",
     "/usr/share/lib/zoneinfo",
 ];
 /// Files of the resolver, if the configuration contains host names.
 const NAME_LOOKUP: &[&str] = &[
-    "/etc/hosts",
-    "/etc/host.conf",
-    "/etc/nsswitch.conf",
-    "/etc/gai.conf",
-    "/etc/resolv.conf",
+    "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/resolv.conf",
     "/run/systemd/resolve",
 ];
 /// Long answers of DNS servers use TCP.

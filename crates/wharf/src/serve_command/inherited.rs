@@ -27,9 +27,6 @@ pub(super) enum UnmatchedSocket {
 
 /// Assigns each socket to the listener with its name (`listen.0`, `listen.1`), else to that with
 /// its address.
-///
-/// # Errors
-/// A socket matches no listener, or two match the same.
 pub(super) fn assign(
     sockets: Vec<Inherited>,
     listeners: &[Listen],

@@ -25,9 +25,6 @@ struct RuntimeWorker {
 
 impl Workers {
     /// Creates the runtimes without threads: this thread is sandboxed before threads are started.
-    ///
-    /// # Errors
-    /// The limit of open files is too low.
     pub(super) fn prepare() -> io::Result<Self> {
         let own = runtime()?;
         let others = available_parallelism().map_or(1, usize::from).saturating_sub(1);
@@ -47,9 +44,6 @@ impl Workers {
     }
 
     /// Starts the threads.
-    ///
-    /// # Errors
-    /// A thread cannot be started.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         for runtime in std::mem::take(&mut self.waiting) {
             self.others.push(RuntimeWorker::start(runtime)?);

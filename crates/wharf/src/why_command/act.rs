@@ -80,9 +80,6 @@ const fn row(
 impl Action {
     /// By its name or by a command, in upper or lower case; `overwrite` is an alias of `upload`,
     /// which reports the same for an existing file.
-    ///
-    /// # Errors
-    /// A hint with the known names.
     pub(crate) fn read(word: &str) -> Result<Self, String> {
         let word = word.trim();
         let is_it = |row: &&ActionRow| {

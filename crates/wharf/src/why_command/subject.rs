@@ -53,9 +53,6 @@ fn unknown<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
 
 impl AccountSubject {
     /// Finds the account.
-    ///
-    /// # Errors
-    /// It is unknown, or its store cannot be read.
     pub(super) fn find(case: &Query<'_>, is_coloured: bool) -> Result<Self, Failure> {
         let config = case.config;
         let path = &config.server.users_file.0;

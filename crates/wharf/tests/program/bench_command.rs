@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::support::{Ran, Serving, TestFolder, names};
 
 /// A short suite.
@@ -48,15 +50,15 @@ fn scripts_get_one_json_object() {
     let out = bench(&place, &serving, &["--insecure", "--json", "--only", "noop,large-down"]);
     let out = out.exits(0).out;
     assert!(out.starts_with('{') && out.ends_with("}\n") && out.lines().count() == 1, "{out}");
-    for part in [
-        "\"sessions\":2",
-        "\"version\":\"TLSv1.3\"",
-        "{\"case\":\"noop\",\"operations\":12,\"bytes\":0,",
-        "{\"case\":\"large-down\",\"operations\":2,\"bytes\":2097152,",
-        "\"errors\":0,\"messages\":[]}],\"notes\":[],",
-    ] {
-        assert!(out.contains(part), "{part} is not in {out}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&json["sessions"], &json["tls"]["version"]), (&2.into(), &"TLSv1.3".into()));
+    for (at, case, operations, bytes) in [(0, "noop", 12, 0), (1, "large-down", 2, 2_097_152)] {
+        let measured = &json["cases"][at];
+        assert_eq!((&measured["case"], &measured["bytes"]), (&case.into(), &bytes.into()), "{out}");
+        assert_eq!(measured["operations"], operations);
+        assert_eq!((&measured["errors"], &measured["messages"]), (&0.into(), &json!([])));
     }
+    assert_eq!(json["notes"], json!([]));
     assert_eq!(names(&place.path("files")), ["big"]);
 }
 

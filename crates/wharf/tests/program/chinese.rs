@@ -10,17 +10,8 @@ const LANGUAGE: &str = "zh_CN.UTF-8";
 
 /// Programs that hints name; what follows them is the same in every language.
 const PROGRAMS: &[&str] = &[
-    "wharf ",
-    "chmod ",
-    "chown ",
-    "mkdir ",
-    "sysctl ",
-    "systemctl ",
-    "openssl ",
-    "cargo ",
-    "ulimit ",
-    "umask ",
-    "sudo ",
+    "wharf ", "chmod ", "chown ", "mkdir ", "sysctl ", "systemctl ", "openssl ", "cargo ",
+    "ulimit ", "umask ", "sudo ",
 ];
 
 /// The lines with two English words in a row, outside of quotes, commands and excerpts of files.

@@ -112,15 +112,8 @@ fn row_21_a_program_gets_the_json_of_an_upload_and_any_name_byte_for_byte() {
 fn each_kind_of_event_has_its_program_and_ids_differ() {
     let bench = Bench::new();
     let keys = [
-        "login",
-        "login_failed",
-        "logout",
-        "download",
-        "upload_failed",
-        "delete",
-        "rename",
-        "mkdir",
-        "rmdir",
+        "login", "login_failed", "logout", "download", "upload_failed", "delete", "rename",
+        "mkdir", "rmdir",
     ];
     let hooks: Vec<_> =
         keys.iter().map(|key| bench.hook(&format!("events.on_{key}"), "note", &[])).collect();
@@ -143,13 +136,7 @@ fn each_kind_of_event_has_its_program_and_ids_differ() {
     assert_eq!(
         events,
         [
-            "login-failed",
-            "login",
-            "download",
-            "mkdir",
-            "rename",
-            "delete",
-            "rmdir",
+            "login-failed", "login", "download", "mkdir", "rename", "delete", "rmdir",
             "session-ended"
         ]
     );

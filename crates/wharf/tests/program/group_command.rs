@@ -18,14 +18,8 @@ fn fill(place: &TestFolder) {
     let words: [&[&str]; 4] = [
         &["group", "add", "staff", "--home", &home, "--permissions", "read-write"],
         &[
-            "--quota",
-            "1GiB",
-            "--sessions",
-            "3",
-            "--allowed-address",
-            "10.0.0.0/8",
-            "--allowed-address",
-            "::1",
+            "--quota", "1GiB", "--sessions", "3", "--allowed-address", "10.0.0.0/8",
+            "--allowed-address", "::1",
         ],
         &["--hours", "mon-fri 08:00-18:00", "--expires", "2999-12-31"],
         &["--folder", &music, "--folder", &gone, "--path", "/in=upload", "--comment", "all of us"],

@@ -240,15 +240,8 @@ fn row_21_no_name_is_more_than_a_name() {
         let server = place.serve(&[]);
         server.login("a*b,", "right");
         for user in [
-            "*",
-            "an*",
-            "anna)(uid=*",
-            "*)(uid=anna",
-            "anna)(|(uid=*",
-            "anna,ou=people",
-            "a*b\\2c",
-            "anna+uid=ben",
-            "(&)",
+            "*", "an*", "anna)(uid=*", "*)(uid=anna", "anna)(|(uid=*", "anna,ou=people", "a*b\\2c",
+            "anna+uid=ben", "(&)",
         ] {
             for password in ["right", ""] {
                 let reply = server.tries(user, password);

@@ -175,25 +175,10 @@ fn row_43_no_line_is_lost_when_a_second_signal_ends_the_server() {
 
 /// Input at the wrong moment, and what follows mistyped input.
 const SLIPS: &[&str] = &[
-    "PASS hunter2",
-    "pass hunter2",
-    "PaSs hunter2",
-    "ACCT hunter2",
-    " PASS hunter2",
-    "PASS\thunter2",
-    "PASShunter2",
-    "PAS hunter2",
-    "PASSW hunter2",
-    "PSAS hunter2",
-    "PASSWORD hunter2",
-    "\u{feff}PASS hunter2",
-    "PASS: hunter2",
-    "SITE PSWD old hunter2",
-    "SITE PASS hunter2",
-    "LOGIN me hunter2",
-    "me:hunter2",
-    "hunter2",
-    "XYZZY hunter2",
+    "PASS hunter2", "pass hunter2", "PaSs hunter2", "ACCT hunter2", " PASS hunter2",
+    "PASS\thunter2", "PASShunter2", "PAS hunter2", "PASSW hunter2", "PSAS hunter2",
+    "PASSWORD hunter2", "\u{feff}PASS hunter2", "PASS: hunter2", "SITE PSWD old hunter2",
+    "SITE PASS hunter2", "LOGIN me hunter2", "me:hunter2", "hunter2", "XYZZY hunter2",
 ];
 
 #[test]

@@ -74,15 +74,8 @@ fn an_unknown_name_exits_with_4_for_every_command() {
 fn an_account_is_edited_disabled_enabled_and_removed() {
     let place = with_anna();
     let words = [
-        "user",
-        "edit",
-        "anna",
-        "--permissions",
-        "read-write",
-        "--path",
-        "/in=upload",
-        "--upload-rate",
-        "2MiB/s",
+        "user", "edit", "anna", "--permissions", "read-write", "--path", "/in=upload",
+        "--upload-rate", "2MiB/s",
     ];
     place.run(&words).exits(0).reports("changed anna");
     place.run(&["user", "disable", "anna"]).exits(0);

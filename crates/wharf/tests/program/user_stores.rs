@@ -41,13 +41,7 @@ fn every_command_works(place: &TestFolder, shown: &str) {
     place.run(&["user", "show", "ana"]).exits(4).reports("did you mean `anna`?");
     place.run(&["user", "disable", "anna", "ana"]).exits(4);
     let words = [
-        "user",
-        "edit",
-        "anna",
-        "--permissions",
-        "read-write",
-        "--path",
-        "/in=upload",
+        "user", "edit", "anna", "--permissions", "read-write", "--path", "/in=upload",
         "--upload-rate",
     ];
     place
@@ -310,9 +304,7 @@ const NAMES_EACH: usize = 2;
 fn a_storm_leaves_others_alone(place: &TestFolder) {
     add(place, "anna").exits(0);
     let calm = [
-        "limits.connections_per_ip=0",
-        "limits.connections=0",
-        "ban.enabled=false",
+        "limits.connections_per_ip=0", "limits.connections=0", "ban.enabled=false",
         "login.failure_delay=0s",
     ];
     let more = ["login.max_attempts=1000", "limits.connections_before_login=600"];

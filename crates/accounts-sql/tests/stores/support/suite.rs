@@ -254,10 +254,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     let found = faults(store).await;
     let keys: Vec<_> = found.iter().map(|fault| fault.split_once(": ").unwrap().0).collect();
     let expected = [
-        "groups.staff.quota",
-        "users.anna.upload_rate",
-        "users.carl.groups",
-        "users.dora.password",
+        "groups.staff.quota", "users.anna.upload_rate", "users.carl.groups", "users.dora.password",
     ];
     assert_eq!(keys, expected);
     // Other records can be changed, and an invalid one can be fixed; a change that makes one

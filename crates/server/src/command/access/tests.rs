@@ -16,20 +16,8 @@ async fn row_18_a_password_is_requested_for_every_name() {
 #[tokio::test(start_paused = true)]
 async fn row_21_22_invalid_user_names_reach_no_account_store() {
     for name in [
-        "..",
-        "../anna",
-        "a/b",
-        "a\\b",
-        "C:",
-        ".ssh",
-        "anna.",
-        "anna ",
-        "anna\0",
-        "' OR 1=1\n",
-        "*)(uid=*))(|(uid=*\0",
-        "%username%/..",
-        "a\u{85}",
-        "a\tb",
+        "..", "../anna", "a/b", "a\\b", "C:", ".ssh", "anna.", "anna ", "anna\0", "' OR 1=1\n",
+        "*)(uid=*))(|(uid=*\0", "%username%/..", "a\u{85}", "a\tb",
     ] {
         let mut bench = TestSession::new();
         assert_eq!(bench.send(&format!("USER {name}")).await, "501 Invalid user name.");
