@@ -35,7 +35,7 @@ pub mod units;
 pub mod value;
 pub mod wait;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gather::{Inputs, gather};
 use layers::{ConfigReader, Layers};
@@ -127,6 +127,13 @@ impl Config {
     /// The folder for certificates and other state.
     pub fn state_folder(&self) -> PathBuf {
         self.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder)
+    }
+
+    /// The files with wharf's own passwords and keys for external authentication.
+    pub fn login_secret_files(&self) -> impl Iterator<Item = &Path> {
+        let (ldap, http) = (&self.ldap, &self.http);
+        let files = [&ldap.bind_password_file, &http.token_file, &http.secret_file];
+        files.into_iter().filter_map(|file| file.0.as_deref())
     }
 
     fn read(reader: &mut ConfigReader<'_>) -> Self {

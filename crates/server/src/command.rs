@@ -17,6 +17,7 @@ mod parameters;
 mod paths;
 #[cfg(test)]
 mod reference;
+mod reply_text;
 mod security;
 mod site;
 mod spec;

@@ -3,6 +3,7 @@
 mod binding;
 mod fault;
 mod hello;
+mod hello_info;
 mod signing;
 
 use std::io;
@@ -23,7 +24,8 @@ pub(crate) use self::binding::BindingId;
 use self::binding::{Binding, BindingOwners, Issuing, ResumedBinding, Sessions, Tickets};
 use self::fault::ClientOffer;
 pub(crate) use self::fault::describe;
-use self::hello::{ClientHelloInfo, read_client_hello};
+use self::hello::read_client_hello;
+use self::hello_info::ClientHelloInfo;
 use self::signing::{HasSigned, ObservedResolver};
 use crate::net::{Socket, TlsTransport, WithholdFlag};
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};

@@ -8,7 +8,7 @@ mod secret;
 
 use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wharf_core::async_trait;
@@ -110,13 +110,6 @@ impl AuthBackend for UnstartedSource {
     async fn authenticate(&self, _: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable> {
         Ok(AuthOutcome::Unknown)
     }
-}
-
-/// The files with wharf's own passwords and keys for these sources.
-pub(crate) fn secret_files(config: &Config) -> impl Iterator<Item = &Path> {
-    let (ldap, http) = (&config.ldap, &config.http);
-    let files = [&ldap.bind_password_file, &http.token_file, &http.secret_file];
-    files.into_iter().filter_map(|file| file.0.as_deref())
 }
 
 /// Extends the access policy for these sources: homes of the template, and outgoing connections.

@@ -8,27 +8,10 @@ use super::source::SourceFile;
 use super::tree::SourceTree;
 use super::{Finding, Rule};
 
-/// Imports that close a circle all the same: the crate's folder, the importing module, and the
-/// imported one.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("crates/server", "command::info", "command::site"),
-    ("crates/server", "tls::fault", "tls::hello"),
-    ("crates/wharf", "logins", "sandbox"),
-];
-
-/// Where the exceptions are.
-const LIST: &str = "xtask/src/tidy/circles.rs";
-
 static CIRCLE: Rule = Rule {
     name: "circles",
     why: "modules that need each other cannot be read, tested or moved one at a time",
     hint: "move what both need to a module below them, or pass the value in or return it",
-};
-
-static STALE: Rule = Rule {
-    name: "circles",
-    why: "an exception without an import would let a new circle pass",
-    hint: "remove it from the list",
 };
 
 /// One import of a module by another below the same module.
@@ -48,30 +31,7 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
             crates.entry(folder).or_default().push(source);
         }
     }
-    let mut findings = Vec::new();
-    let mut unused: BTreeSet<_> = EXCEPTIONS.iter().collect();
-    for (folder, sources) in &crates {
-        let mut uses = uses(sources);
-        uses.retain(|found| {
-            let exception = EXCEPTIONS.iter().find(|(crate_folder, from, to)| {
-                crate_folder == folder
-                    && *from == found.path_of(found.from)
-                    && *to == found.path_of(found.to)
-            });
-            exception.is_none_or(|exception| {
-                unused.remove(exception);
-                false
-            })
-        });
-        findings.extend(circles(&uses));
-    }
-    if tree.text(LIST).is_some() {
-        let stale = |(_, from, to): &&(_, &str, &str)| {
-            STALE.broken(LIST, 1, format!("`{from}` does not use `{to}`"))
-        };
-        findings.extend(unused.iter().map(stale));
-    }
-    findings
+    crates.values().flat_map(|sources| circles(&uses(sources))).collect()
 }
 
 impl Use<'_> {

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use wharf_core::permission::Permissions;
-use wharf_core::storage::Usage;
 use wharf_proto::args::{Mode, TransferType};
 use wharf_proto::path::escaped;
 use wharf_proto::reply::{Code, Reply};
 
 use super::listing;
+use super::reply_text::{table, usage_lines};
 use super::site;
 use super::spec::{Arg, Meanwhile, Run, Spec};
 use crate::next::Next;
@@ -17,8 +17,6 @@ use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&FEAT, &HELP, &SYST, &STAT, &NOOP, &CLNT];
 
-/// Columns of a table in a reply, to fit an 80-column terminal.
-const TABLE_WIDTH: usize = 72;
 /// The name that a client sends with CLNT is truncated to this.
 const CLIENT_CHARS_MAX: usize = 64;
 
@@ -75,18 +73,6 @@ fn help(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         }
         None => Next::reply(Code::BAD_ARGUMENT, "Unknown command; send HELP for a list."),
     }
-}
-
-/// A reply with words in columns.
-pub(super) fn table(first: &'static str, words: &[&'static str], last: &'static str) -> Reply {
-    let width = words.iter().map(|word| word.len() + 2).max().unwrap_or(2);
-    let rows = words.chunks(TABLE_WIDTH / width).map(|row| {
-        let padded: Vec<_> = row.iter().map(|word| format!("{word:<width$}")).collect();
-        padded.concat().trim_end().to_owned()
-    });
-    let lines =
-        std::iter::once(first.to_owned()).chain(rows).chain(std::iter::once(last.to_owned()));
-    Reply::lines(Code::HELP, lines)
 }
 
 static SYST: Spec = Spec {
@@ -148,24 +134,6 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     }
     lines.push("End of status.".to_owned());
     Ok(Next::Reply(Reply::lines(Code::SYSTEM, lines)))
-}
-
-/// Usage and quota, one line each for bytes and for files.
-pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
-    let line = |what: &str, used: Option<u64>, most: Option<u64>| {
-        let used = used.map_or_else(|| "being counted".to_owned(), |used| used.to_string());
-        let most = most.map_or_else(|| "no limit".to_owned(), |most| most.to_string());
-        format!("{what}: {used} of {most}")
-    };
-    let used = usage.used;
-    [
-        line("Bytes used", used.map(|used| used.bytes), usage.bytes_max.bytes()),
-        line(
-            "Files and directories used",
-            used.map(|used| used.files),
-            usage.files_max.number().map(u64::from),
-        ),
-    ]
 }
 
 static NOOP: Spec = Spec {

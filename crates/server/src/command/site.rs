@@ -10,7 +10,7 @@ use wharf_proto::reply::{Code, Reply};
 use wharf_proto::site::{parse_seconds, parse_umask};
 
 use super::file::SITE_UTIME;
-use super::info::{table, usage_lines};
+use super::reply_text::{table, usage_lines};
 use super::spec::{Arg, Run, Spec};
 use crate::next::{Next, ServerSideJob};
 use crate::refusal::Refusal;

@@ -6,7 +6,7 @@ use std::io;
 use rustls::server::ClientHello;
 use rustls::{AlertDescription, CipherSuite, Error, PeerIncompatible};
 
-use super::hello::ClientHelloInfo;
+use super::hello_info::ClientHelloInfo;
 use crate::settings::TlsVersion;
 
 /// Names of a list in one line of the log.

@@ -12,7 +12,6 @@ use wharf_storage::{Extent, ServerFiles};
 use super::own_programs::{folders_of, is_program, named_by};
 use super::reach::log_files;
 use crate::accounts;
-use crate::logins;
 
 /// One of the server's own files or folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +212,6 @@ pub(crate) fn named(own: &[OwnFile], path: &Path) -> Option<String> {
 /// The server's files with passwords and keys.
 fn secrets(config: &Config) -> Vec<PathBuf> {
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.secret_file.0.as_deref());
-    let files = logins::secret_files(config).chain(webhooks);
+    let files = config.login_secret_files().chain(webhooks);
     files.chain(config.accounts.password_file.0.as_deref()).map(Path::to_path_buf).collect()
 }

@@ -12,7 +12,6 @@ use wharf_config::outcome::{Exit, Failure};
 
 use super::reach::log_files;
 use crate::accounts;
-use crate::logins;
 use crate::os::only_root_changes;
 
 /// A problem with the permissions of a file.
@@ -105,7 +104,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<PermissionF
     for path in users_file.iter().chain(config.tls.private_key.0.as_ref()) {
         findings.extend(facts(path).and_then(|(path, facts)| foreign_owner(&path, &facts)));
     }
-    findings.extend(logins::secret_files(config).filter_map(facts).filter_map(open_secret));
+    findings.extend(config.login_secret_files().filter_map(facts).filter_map(open_secret));
     let programs = config.events.programs().into_iter();
     let programs: BTreeSet<_> = programs.filter_map(|(_, line)| line.0.first()).collect();
     for (path, facts) in programs.into_iter().filter_map(facts) {
