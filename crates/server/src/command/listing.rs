@@ -175,7 +175,6 @@ async fn stream(
 ) -> Result<ByteStream, Refusal> {
     let files = session.files()?;
     let ListRequest { subject, prefix, options } = request;
-    let is_whole = matches!(subject, Subject::Directory(_));
     let (at, only, file) = match subject {
         Subject::Directory(path) => (path, None, None),
         Subject::Pattern(path, glob) => (path, Some(glob), None),
@@ -199,7 +198,7 @@ async fn stream(
     }
     let entries = files.list(&at, wanted).await?;
     let blocking_pool = &session.shared.blocking_pool;
-    if options.recursive && is_whole {
+    if options.recursive {
         let title = (!shows_names_alone).then(|| title(&before));
         let tree_prefix = TreePrefix { prefix: before, title };
         return Ok(tree(files.clone(), at, formatter, tree_prefix, blocking_pool));
@@ -416,6 +415,11 @@ mod tests {
         assert_eq!(names(bench.list("LIST -R d").await), "d:|c.txt|e||d/e:|f");
         assert_eq!(names(bench.list("LIST d").await), "c.txt|e");
         assert!(bench.send("STAT -R d").await.contains("d/e:"));
+        // A pattern selects the entries of the first directory.
+        assert_eq!(bench.list("NLST -R d*").await, "d / d/c.txt / d/e / d/e/f");
+        assert_eq!(bench.list("NLST -R d/*").await, "d/c.txt / d/e / d/e/f");
+        assert_eq!(bench.list("NLST -R *.txt").await, "a.txt / b.txt");
+        assert_eq!(names(bench.list("LIST -R d*").await), ".:|d||./d:|c.txt|e||./d/e:|f");
     }
 
     #[tokio::test]

@@ -29,12 +29,13 @@ pub(crate) struct TreePrefix {
 pub(crate) fn tree(
     files: SessionFiles,
     at: VPath,
-    formatter: LineFormatter,
+    mut formatter: LineFormatter,
     tree_prefix: TreePrefix,
     blocking_pool: &BlockingPool,
 ) -> ByteStream {
     let (pool, permission) = (blocking_pool.clone(), Permissions::LIST);
-    let walk = DirectoryWalk::new(files.clone(), at.clone(), permission, DEPTH_MAX, pool);
+    let walk = DirectoryWalk::new(files.clone(), at.clone(), permission, DEPTH_MAX, pool)
+        .matching(formatter.only.take());
     Box::pin(TreeLines {
         step: Some(Box::pin(walk.step())),
         files,

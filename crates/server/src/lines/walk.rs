@@ -3,6 +3,7 @@
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
 use wharf_proto::entry::{Entry, Kind};
+use wharf_proto::glob::Glob;
 use wharf_proto::path::VPath;
 
 use super::collect;
@@ -19,6 +20,8 @@ pub(crate) struct DirectoryWalk {
     /// Directories without this permission are skipped.
     permission: Permissions,
     depth_max: usize,
+    /// Entries of the first directory that do not match are left out.
+    only: Option<Glob>,
     /// Pending directories with their depth; the last one is next.
     pending: Vec<(VPath, usize)>,
     /// The remaining number of entries.
@@ -44,7 +47,13 @@ impl DirectoryWalk {
         blocking_pool: BlockingPool,
     ) -> Self {
         let (pending, left, is_cut) = (vec![(at, 0)], ENTRIES_MAX, false);
-        Self { files, permission, depth_max, pending, left, is_cut, blocking_pool }
+        let only = None;
+        Self { files, permission, depth_max, only, pending, left, is_cut, blocking_pool }
+    }
+
+    /// Visits only matching entries of the first directory.
+    pub(crate) fn matching(self, only: Option<Glob>) -> Self {
+        Self { only, ..self }
     }
 
     /// The next directory, together with the walk.
@@ -75,6 +84,9 @@ impl DirectoryWalk {
                 Err(error) => return Err(error),
             };
             self.left = self.left.saturating_sub(entries.len());
+            if let Some(only) = self.only.take() {
+                entries.retain(|entry| only.matches(&entry.name));
+            }
             entries.sort_unstable_by(|one, two| one.name.cmp(&two.name));
             if is_cut {
                 self.is_cut = true;

@@ -16,7 +16,14 @@ const REMEMBERED_MAX: usize = 10_000;
 /// Interrupted uploads to existing files, by account, name and identity of the file: any change of
 /// the file ends the restriction.
 #[derive(Debug, Default)]
-pub(super) struct InterruptedUploads(Mutex<VecDeque<u64>>);
+pub(super) struct InterruptedUploads(Mutex<VecDeque<InterruptedUpload>>);
+
+#[derive(Debug)]
+struct InterruptedUpload {
+    key: u64,
+    /// The bytes before it are those of the file that is there.
+    start: u64,
+}
 
 /// An unfinished upload of this account to a target, as far as it applies to the current file.
 pub(super) enum UnfinishedUpload {
@@ -31,25 +38,27 @@ pub(super) enum UnfinishedUpload {
 
 impl InterruptedUploads {
     /// Remembers an upload by the name of its partial upload, which identifies account and target,
-    /// and the identity of the file that it was to replace.
-    pub(super) fn remember(&self, partial: &[u8], identity: &str) {
+    /// and the identity of the file that it was to replace. Its data began at `start`.
+    pub(super) fn remember(&self, partial: &[u8], identity: &str, start: u64) {
         let key = key(partial, identity);
         let mut remembered = self.lock();
-        if remembered.contains(&key) {
+        if let Some(known) = remembered.iter_mut().find(|known| known.key == key) {
+            known.start = known.start.min(start);
             return;
         }
         if remembered.len() >= REMEMBERED_MAX {
             remembered.pop_front();
         }
-        remembered.push_back(key);
+        remembered.push_back(InterruptedUpload { key, start });
     }
 
-    /// Whether an upload to this file was interrupted, and the file is still the same.
-    pub(super) fn contains(&self, partial: &[u8], identity: &str) -> bool {
-        self.lock().contains(&key(partial, identity))
+    /// Where an interrupted upload to this file began, if the file is still the same.
+    pub(super) fn start_of(&self, partial: &[u8], identity: &str) -> Option<u64> {
+        let key = key(partial, identity);
+        self.lock().iter().find(|known| known.key == key).map(|known| known.start)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<InterruptedUpload>> {
         lock(&self.0)
     }
 }
@@ -67,20 +76,22 @@ mod tests {
     #[test]
     fn an_upload_is_remembered_for_its_account_its_target_and_its_file() {
         let uploads = InterruptedUploads::default();
-        uploads.remember(b"one", "1:5:7.0");
-        assert!(uploads.contains(b"one", "1:5:7.0"));
-        assert!(!uploads.contains(b"other", "1:5:7.0"));
-        assert!(!uploads.contains(b"one", "1:5:8.0"));
+        uploads.remember(b"one", "1:5:7.0", 7);
+        uploads.remember(b"one", "1:5:7.0", 3);
+        uploads.remember(b"one", "1:5:7.0", 5);
+        assert_eq!(uploads.start_of(b"one", "1:5:7.0"), Some(3));
+        assert_eq!(uploads.start_of(b"other", "1:5:7.0"), None);
+        assert_eq!(uploads.start_of(b"one", "1:5:8.0"), None);
     }
 
     #[test]
     fn the_oldest_are_forgotten() {
         let uploads = InterruptedUploads::default();
         for number in 0..=REMEMBERED_MAX {
-            uploads.remember(b"one", &number.to_string());
+            uploads.remember(b"one", &number.to_string(), 0);
         }
         assert_eq!(uploads.lock().len(), REMEMBERED_MAX);
-        assert!(!uploads.contains(b"one", "0"));
-        assert!(uploads.contains(b"one", "1"));
+        assert_eq!(uploads.start_of(b"one", "0"), None);
+        assert_eq!(uploads.start_of(b"one", "1"), Some(0));
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct PartialUpload {
     made_mark: bool,
     /// The first bytes of the existing file, being copied into the temporary file.
     copying: Option<PrefixCopy>,
+    /// Where the data begins that does not come from the file that is there.
+    start: u64,
     name: Vec<u8>,
     /// Whether `name` is the name under which this account can resume the upload.
     is_findable: bool,
@@ -409,7 +411,7 @@ impl Drop for PartialUpload {
             remove_base(&self.dir, &self.name);
         }
         if let (false, Some(interrupted), Some(base)) = (is_left, &self.interrupted, &self.base) {
-            interrupted.remember(&self.partial, base);
+            interrupted.remember(&self.partial, base, self.start);
         }
         if !is_left && self.made_mark {
             clear_absent_mark(&self.dir, &self.target);

@@ -227,7 +227,7 @@ impl Tree {
         let Ok(location) = self.location(at, ErrorKind::IsADirectory) else { return Ok(false) };
         let name = partial_name(&self.account, location.name);
         let base = self.base(&location, at)?;
-        Ok(base.is_some_and(|base| self.interrupted.contains(&name, &base)))
+        Ok(base.is_some_and(|base| self.interrupted.start_of(&name, &base).is_some()))
     }
 
     /// The account's unfinished upload to this path.
@@ -469,7 +469,7 @@ impl Tree {
         }
         if is_unfinished && let Ok(Some((_, identity))) = new.dir.identity(new.name) {
             // Its client may continue it under the new name.
-            self.interrupted.remember(&partial_name(&self.account, new.name), &identity);
+            self.interrupted.remember(&partial_name(&self.account, new.name), &identity, 0);
         }
         // Unfinished uploads of any account to either name are void, and recognized as such by the
         // file that exists now, or its absence. They are kept, so that an account does not mistake

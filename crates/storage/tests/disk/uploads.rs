@@ -524,6 +524,24 @@ async fn row_33_an_interrupted_overwrite_that_was_not_kept_cannot_be_continued()
     assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"new!");
 }
 
+/// Up to where it began, the file that is there has its bytes.
+#[tokio::test]
+async fn row_33_an_interrupted_restart_that_was_not_kept_can_begin_again_where_it_began() {
+    let world = World::new();
+    let disk = world.disk(&DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() });
+    put(&disk, "/f", b"0123456789").await.unwrap();
+    let mut sink = begin(&disk, "/f", Start::At(4)).await;
+    feed(&mut sink, b"new").await;
+    sink.abort().await;
+    for start in [Start::At(5), Start::At(7), Start::At(10)] {
+        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Interrupted], "resume");
+    }
+    let mut sink = begin(&disk, "/f", Start::At(4)).await;
+    feed(&mut sink, b"new").await;
+    sink.commit().await.unwrap();
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"0123new");
+}
+
 #[tokio::test]
 async fn row_33_an_interrupted_overwrite_is_not_continued_in_the_renamed_file() {
     let world = World::new();

@@ -173,7 +173,6 @@ impl PartialUpload {
         partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         partial_upload.base = base;
         partial_upload.headroom = headroom;
-        partial_upload.interrupted = Some(Arc::clone(&tree.interrupted));
         partial_upload.reserve_quota(tree, at)?;
         drop(counting);
         partial_upload.prepare(tree, at, how.start)?;
@@ -182,6 +181,8 @@ impl PartialUpload {
             reservation.check_space()?;
         }
         partial_upload.keeps_empty = partial_upload.base.is_some() && how.start == Start::Fresh;
+        // The client of a rejected command sends no data, so that nothing is interrupted.
+        partial_upload.interrupted = Some(Arc::clone(&tree.interrupted));
         Ok(partial_upload)
     }
 
@@ -267,11 +268,14 @@ impl PartialUpload {
                 tree.recover(at);
                 let (old, length) = tree.root.open_file(at)?;
                 let keep = resumed_length(start, length)?;
-                if matches!(start, Start::At(1..)) && self.was_interrupted(tree) {
+                if matches!(start, Start::At(1..))
+                    && self.interrupted_at(tree).is_some_and(|begun| keep > begun)
+                {
                     return Err(ErrorKind::Interrupted.into());
                 }
                 self.reserve_space(keep)?;
                 self.copying = PrefixCopy::of(old, keep)?;
+                self.start = keep;
             }
             (Start::At(1..), false) if has_expired => return Err(ErrorKind::Expired.into()),
             (start, false) => {
@@ -281,11 +285,10 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Whether an earlier upload of the account to this file ended early and left nothing. Its
-    /// client would continue it, and the result would be a mixture.
-    fn was_interrupted(&self, tree: &Tree) -> bool {
-        let base = self.base.as_ref();
-        base.is_some_and(|base| tree.interrupted.contains(&self.partial, base))
+    /// Where an earlier upload of the account to this file began that ended early and left nothing.
+    /// If its client continued it behind that, the result would be a mixture.
+    fn interrupted_at(&self, tree: &Tree) -> Option<u64> {
+        tree.interrupted.start_of(&self.partial, self.base.as_ref()?)
     }
 
     /// Why an existing unfinished upload cannot be resumed.
@@ -381,6 +384,7 @@ impl PartialUpload {
             lacks_record: false,
             made_mark: false,
             copying: None,
+            start: 0,
             name,
             is_findable: false,
             folder: PathBuf::new(),
