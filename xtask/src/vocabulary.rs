@@ -25,6 +25,25 @@ pub(crate) struct RejectedPhrase {
     pub(crate) except_before: Vec<&'static str>,
 }
 
+impl RejectedPhrase {
+    /// Whether `phrase`, one of these, begins at the word `at`, and is not an exception by its
+    /// neighbours. `word` is the word of a place, if there is one.
+    pub(crate) fn stands<'w>(
+        &self,
+        phrase: &str,
+        at: usize,
+        word: impl Fn(usize) -> Option<&'w str>,
+    ) -> bool {
+        let mut wanted = phrase.split(' ').zip(at..);
+        let behind = word(at + phrase.split(' ').count());
+        let before = at.checked_sub(1).and_then(&word);
+        let is_in = |list: &[&str], word: Option<&str>| word.is_some_and(|it| list.contains(&it));
+        wanted.all(|(wanted, at)| word(at) == Some(wanted))
+            && !is_in(&self.except_after, before)
+            && !is_in(&self.except_before, behind)
+    }
+}
+
 /// Rejected everywhere.
 pub(crate) static ENTRIES: LazyLock<Vec<RejectedPhrase>> =
     LazyLock::new(|| entries(parts(TEXT).1.split(IN_NAMES).next()));

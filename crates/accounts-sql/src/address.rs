@@ -100,7 +100,6 @@ impl Postgres {
     }
 
     /// The address for the library, with the password if it has one.
-    #[cfg(feature = "postgres")]
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -1,6 +1,5 @@
 //! Limits and events of a database store.
 
-#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
 /// The most concurrent connections. A login needs one for some milliseconds before its password is
@@ -27,7 +26,6 @@ pub enum Creation {
 }
 
 /// The error for a database without a compiled-in driver.
-#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 pub(crate) fn missing(shown: &str) -> StoreError {
     let what = format!("{shown}: this wharf was built without that kind of database");
     StoreError::new(StoreErrorKind::Unusable, what)

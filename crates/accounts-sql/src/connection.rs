@@ -1,31 +1,24 @@
 //! One connection to a database, and what travels over it: the same for both kinds.
 
-use wharf_users::admin::StoreError;
-
-#[cfg(feature = "postgres")]
 use crate::postgres;
-#[cfg(feature = "sqlite")]
 use crate::sqlite;
 use crate::value::{SqlRow, SqlValue};
+use wharf_users::admin::StoreError;
 
 /// What differs between the databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// SQLite, a file.
-    #[cfg(feature = "sqlite")]
     Sqlite,
     /// PostgreSQL, a server.
-    #[cfg(feature = "postgres")]
     Postgres,
 }
 
 /// One connection. A statement that was dropped halfway leaves it unusable: it is then closed.
 pub(crate) enum DbConnection {
     /// To a file.
-    #[cfg(feature = "sqlite")]
     Sqlite(sqlite::SqliteConnection),
     /// To a server.
-    #[cfg(feature = "postgres")]
     Postgres(Box<postgres::PgConnection>),
 }
 
@@ -33,9 +26,7 @@ impl DbConnection {
     /// The database behind the connection.
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => Dialect::Sqlite,
-            #[cfg(feature = "postgres")]
             Self::Postgres(_) => Dialect::Postgres,
         }
     }
@@ -53,9 +44,7 @@ impl DbConnection {
         values: &[SqlValue],
     ) -> Result<Vec<SqlRow>, StoreError> {
         match self {
-            #[cfg(feature = "sqlite")]
             Self::Sqlite(connection) => connection.run(sql, values).await,
-            #[cfg(feature = "postgres")]
             Self::Postgres(connection) => connection.run(sql, values).await,
         }
     }
@@ -63,9 +52,7 @@ impl DbConnection {
     /// Starts a read transaction; everything up to [`DbConnection::commit`] sees one snapshot.
     pub(crate) async fn begin_reading(&mut self) -> Result<(), StoreError> {
         let sql = match self.dialect() {
-            #[cfg(feature = "sqlite")]
             Dialect::Sqlite => "BEGIN",
-            #[cfg(feature = "postgres")]
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         self.run(sql, &[]).await.map(drop)
@@ -74,9 +61,7 @@ impl DbConnection {
     /// Starts a write transaction; other writers wait until [`DbConnection::commit`].
     pub(crate) async fn begin_changing(&mut self) -> Result<(), StoreError> {
         match self.dialect() {
-            #[cfg(feature = "sqlite")]
             Dialect::Sqlite => self.run("BEGIN IMMEDIATE", &[]).await.map(drop),
-            #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 self.run("BEGIN", &[]).await?;
                 let lock = "SELECT pg_advisory_xact_lock(?1)";
@@ -92,5 +77,4 @@ impl DbConnection {
 }
 
 /// The key of wharf's advisory lock in PostgreSQL: "wharf" in ASCII.
-#[cfg(feature = "postgres")]
 const CHANGE_LOCK: i64 = 0x77_68_61_72_66;

@@ -2,35 +2,29 @@
 //!
 //! [`SqlUsers`] authenticates logins, and lets an administrator change accounts. To follow a login,
 //! read `users`, then `store` (the queries), `rows` (the meaning of columns), `pool` (the
-//! connection pool) and `connection` (one connection). `schema` creates the tables. Without both
-//! database features, only addresses can be parsed.
+//! connection pool) and `connection` (one connection). `schema` creates the tables. A database
+//! whose driver is not built in is rejected with its address.
+
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "used by the drivers")
+)]
 
 mod address;
 mod bounds;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod connection;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod pool;
-#[cfg(feature = "postgres")]
+#[cfg_attr(not(feature = "postgres"), path = "postgres_without.rs")]
 mod postgres;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod schema;
-#[cfg(feature = "sqlite")]
+#[cfg_attr(not(feature = "sqlite"), path = "sqlite_without.rs")]
 mod sqlite;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod store;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod users;
-#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-#[path = "users_without.rs"]
-mod users;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod value;
 
 pub use address::{DatabaseAddress, InvalidDatabaseAddress, Postgres, without_password};
 pub use bounds::{CONNECTIONS_MAX, Creation, StoreEvent, WAITING_MAX};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use schema::VERSION;
 pub use users::SqlUsers;

@@ -26,10 +26,8 @@ const EVENTS_MAX: usize = 16;
 /// Where connections lead.
 pub(crate) enum StoreLocation {
     /// A file; `create`: it is created if missing.
-    #[cfg(feature = "sqlite")]
     File { path: Arc<std::path::PathBuf>, create: bool },
     /// To a server.
-    #[cfg(feature = "postgres")]
     Server(Box<crate::postgres::PgServer>),
 }
 
@@ -56,7 +54,6 @@ struct PoolState {
 pub(crate) struct PooledConnection {
     connection: DbConnection,
     /// For a server; for a file the blocking threads hold the permit.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "held until dropped"))]
     permit: Option<OwnedSemaphorePermit>,
     is_reused: bool,
 }
@@ -76,9 +73,7 @@ enum ConnectionChoice {
 /// A permit that is released when dropped.
 #[expect(dead_code, reason = "held until dropped")]
 enum ReleasedPermit {
-    #[cfg(feature = "sqlite")]
     Shared(Option<Arc<OwnedSemaphorePermit>>),
-    #[cfg(feature = "postgres")]
     Own(Option<OwnedSemaphorePermit>),
 }
 
@@ -160,12 +155,10 @@ impl ConnectionPool {
         let permit = self.permit().await?;
         let idle = if choice == ConnectionChoice::New { None } else { self.state().idle.pop() };
         let pooled = match idle {
-            #[cfg(feature = "sqlite")]
             Some(DbConnection::Sqlite(connection)) => {
                 let connection = DbConnection::Sqlite(connection.with_permit(permit));
                 PooledConnection { connection, permit: None, is_reused: true }
             }
-            #[cfg(feature = "postgres")]
             Some(connection @ DbConnection::Postgres(_)) => {
                 PooledConnection { connection, permit: Some(permit), is_reused: true }
             }
@@ -199,7 +192,6 @@ impl ConnectionPool {
             return Err(failure);
         }
         let connected = match &self.location {
-            #[cfg(feature = "sqlite")]
             StoreLocation::File { path, create } => {
                 let opened =
                     crate::sqlite::SqliteConnection::open(Arc::clone(path), *create, permit).await;
@@ -209,7 +201,6 @@ impl ConnectionPool {
                     is_reused: false,
                 })
             }
-            #[cfg(feature = "postgres")]
             StoreLocation::Server(server) => server.connect().await.map(|connection| {
                 let connection = DbConnection::Postgres(Box::new(connection));
                 PooledConnection { connection, permit: Some(permit), is_reused: false }
@@ -226,12 +217,10 @@ impl ConnectionPool {
 
     fn release(&self, pooled: PooledConnection) {
         let (connection, _permit) = match pooled.connection {
-            #[cfg(feature = "sqlite")]
             DbConnection::Sqlite(connection) => {
                 let (connection, permit) = connection.without_permit();
                 (DbConnection::Sqlite(connection), ReleasedPermit::Shared(permit))
             }
-            #[cfg(feature = "postgres")]
             DbConnection::Postgres(connection) => {
                 (DbConnection::Postgres(connection), ReleasedPermit::Own(pooled.permit))
             }

@@ -37,6 +37,9 @@ const SETTINGS: [&str; 5] = [
 /// The application name in `pg_stat_activity`.
 const APPLICATION: &str = "wharf";
 
+/// Whether this program contains the driver.
+pub(crate) const IS_BUILT: bool = true;
+
 /// A server to connect to.
 pub(crate) struct PgServer {
     config: Config,

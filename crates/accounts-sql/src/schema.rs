@@ -47,9 +47,7 @@ pub(crate) async fn migrate(connection: &mut DbConnection) -> Result<(), StoreEr
 /// The version of the tables; 0 if there are none.
 async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
     let query = match connection.dialect() {
-        #[cfg(feature = "sqlite")]
         Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'wharf_schema'",
-        #[cfg(feature = "postgres")]
         // Not to_regclass: a connection caches its negative result.
         Dialect::Postgres => {
             "SELECT count(*) FROM pg_catalog.pg_tables \
@@ -67,9 +65,7 @@ async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
 /// database may be shared intentionally.
 async fn reject_foreign(connection: &mut DbConnection) -> Result<(), StoreError> {
     let query = match connection.dialect() {
-        #[cfg(feature = "sqlite")]
         Dialect::Sqlite => Some("SELECT count(*) FROM sqlite_master"),
-        #[cfg(feature = "postgres")]
         Dialect::Postgres => None,
     };
     let Some(query) = query else { return Ok(()) };

@@ -17,6 +17,9 @@ use wharf_users::file::{create_private, open_to_others};
 
 use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
+/// Whether this program contains the driver.
+pub(crate) const IS_BUILT: bool = true;
+
 /// One connection.
 pub(crate) struct SqliteConnection {
     path: Arc<PathBuf>,

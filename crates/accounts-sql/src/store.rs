@@ -3,10 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wharf_users::admin::{AdminError, StoreError};
-use wharf_users::file::{EditError, Editor, Fault, Holder, StoreChange, UserRecord};
-
-#[cfg(feature = "postgres")]
 use crate::connection::{DbConnection, Dialect};
 use crate::pool::{ConnectionPool, StoreLocation};
 use crate::rows::{
@@ -14,6 +10,8 @@ use crate::rows::{
     invalid, nameless, read, relative_path, rows, store_error,
 };
 use crate::value::{ROWS_MAX, SqlRow, SqlValue};
+use wharf_users::admin::{AdminError, StoreError};
+use wharf_users::file::{EditError, Editor, Fault, Holder, StoreChange, UserRecord};
 
 /// The accounts of one database.
 pub(crate) struct SqlStore {
@@ -197,12 +195,10 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, Sto
     let members = [("memberships", ACCOUNTS.holder)];
     let selects = all.iter().chain(&members).map(|(table, column)| {
         let (hex, condition) = match dialect {
-            #[cfg(feature = "sqlite")]
             Dialect::Sqlite => (format!("hex({column})"), format!("typeof({column}) <> 'text'")),
             // Names of other characters are sorted out below: in a database with the encoding
             // `SQL_ASCII`, PostgreSQL cannot tell which of them are text. Any other rejects those
             // that are not.
-            #[cfg(feature = "postgres")]
             Dialect::Postgres => (
                 format!("upper(encode(convert_to({column}, 'SQL_ASCII'), 'hex'))"),
                 format!(
@@ -217,13 +213,10 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, Sto
     });
     let sql = selects.collect::<Vec<_>>().join(" UNION ALL ");
     let most = match dialect {
-        #[cfg(feature = "sqlite")]
         Dialect::Sqlite => NAMELESS_MAX,
-        #[cfg(feature = "postgres")]
         Dialect::Postgres => ROWS_MAX,
     };
     let mut found = connection.run(&format!("{sql} LIMIT {most}"), &[]).await?;
-    #[cfg(feature = "postgres")]
     if dialect == Dialect::Postgres {
         let is_text = |hex: &str| !hex.is_empty() && is_hex_of_text(hex);
         found.retain(|row| !row.last().and_then(SqlValue::text).is_some_and(is_text));
@@ -233,7 +226,6 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, Sto
 }
 
 /// Whether hexadecimal digits are those of text.
-#[cfg(feature = "postgres")]
 fn is_hex_of_text(hex: &str) -> bool {
     let digits: Option<Vec<u8>> = hex
         .chars()
@@ -285,9 +277,7 @@ impl RowSelection {
             // SQLite stores bytes in a column of text, and never compares them equal to text. A
             // row whose holder is the bytes of a name may be a restriction of that account, so it
             // is selected too.
-            #[cfg(feature = "sqlite")]
             (Dialect::Sqlite, Self::One(_)) => holder_is_first(column, dialect),
-            #[cfg(feature = "sqlite")]
             (Dialect::Sqlite, Self::Between(..)) => format!(
                 "WHERE {column} BETWEEN ?1 AND ?2 \
                  OR {column} BETWEEN CAST(?1 AS BLOB) AND CAST(?2 AS BLOB)"
@@ -308,10 +298,8 @@ impl RowSelection {
 /// The rows of the holder with the name `?1`, as text or, in SQLite, as bytes.
 fn holder_is_first(column: &str, dialect: Dialect) -> String {
     match dialect {
-        #[cfg(feature = "sqlite")]
         Dialect::Sqlite => format!("WHERE {column} IN (?1, CAST(?1 AS BLOB))"),
         // PostgreSQL compares the bytes of both.
-        #[cfg(feature = "postgres")]
         Dialect::Postgres => format!("WHERE {column} = ?1"),
     }
 }

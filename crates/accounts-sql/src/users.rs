@@ -14,9 +14,10 @@ use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
 
 use crate::address::DatabaseAddress;
-use crate::bounds::{Creation, StoreEvent};
+use crate::bounds::{Creation, StoreEvent, missing};
 use crate::pool::StoreLocation;
 use crate::store::{Lookup, SqlStore};
+use crate::{postgres, sqlite};
 
 /// The accounts of a database. Each login queries it, so every change takes effect at once.
 ///
@@ -44,26 +45,27 @@ impl SqlUsers {
         hasher: Arc<Hasher>,
     ) -> Result<Self, StoreError> {
         let shown = address.to_string();
+        let is_built = match address {
+            DatabaseAddress::Sqlite(_) => sqlite::IS_BUILT,
+            DatabaseAddress::Postgres(_) => postgres::IS_BUILT,
+        };
+        if !is_built {
+            return Err(missing(&shown));
+        }
         match address {
-            #[cfg(feature = "sqlite")]
             DatabaseAddress::Sqlite(path) => {
-                let _ = password;
                 let create = creation == Creation::Wanted;
                 let location = StoreLocation::File { path: Arc::new(path.clone()), create };
                 let store = Arc::new(SqlStore::new(location, shown));
                 Ok(Self { store, hasher, ports: Vec::new(), is_unencrypted: false })
             }
-            #[cfg(feature = "postgres")]
+            // Databases on a server are created by their administrator.
             DatabaseAddress::Postgres(server) => {
-                // Databases on a server are created by their administrator.
-                let _ = creation;
-                let server = crate::postgres::PgServer::new(server, password)?;
+                let server = postgres::PgServer::new(server, password)?;
                 let (ports, is_unencrypted) = (server.ports(), server.is_unencrypted());
                 let store = Arc::new(SqlStore::new(StoreLocation::Server(Box::new(server)), shown));
                 Ok(Self { store, hasher, ports, is_unencrypted })
             }
-            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-            _ => Err(crate::bounds::missing(&shown)),
         }
     }
 

@@ -25,7 +25,7 @@ use unix::{LocalListener, PeerIdentity};
 #[cfg(windows)]
 pub(crate) use windows::connect;
 #[cfg(windows)]
-use windows::{Listener, PeerIdentity};
+use windows::{LocalListener, PeerIdentity};
 
 /// The local socket of the API. Dropping it removes the socket file.
 pub struct AdminSocket(LocalListener);

@@ -56,8 +56,8 @@ pub(crate) use unix::{
 #[cfg(windows)]
 pub(crate) use windows::{
     PORT_REMEDY, Signals, SocketFolder, appended, can_change, disk_of, free_files, hold_signals,
-    hold_window, inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group,
-    private_folder, raise_file_limit, real_folder, sync_folder, watchdog_interval,
+    hold_window, inherited, is_executable, is_journal, is_owner, mask_new_files, mode_if_open,
+    open_to_group, private_folder, raise_file_limit, real_folder, sync_folder, watchdog_interval,
 };
 
 pub(crate) use footprint::ProcessUsage;

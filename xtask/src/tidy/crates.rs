@@ -175,6 +175,8 @@ mod tests {
         assert!(release.contains("overflow-checks = true"), "{release}");
         assert_eq!(manifest.matches("overflow-checks").count(), 1, "another profile turns it off");
         assert!(manifest.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\""));
+        // An `allow` outlives its reason without a warning; `expect` does not.
+        assert!(manifest.contains("\nallow_attributes = \"warn\"\n"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::source::SourceFile;
 use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::paths;
-use crate::vocabulary::{self, ENTRIES, PERSONS, RejectedPhrase};
+use crate::vocabulary::{self, ENTRIES, PERSONS};
 
 /// The file that lists the phrases.
 const LIST: &str = "xtask/src/vocabulary.rs";
@@ -68,12 +68,15 @@ fn phrases(path: &str, tokens: &[ProseToken]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let ProseToken::Word(word, line) = token else { continue };
-        let rest = tokens.get(at..).unwrap_or_default();
-        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
+        let read = |at: usize| read_word(tokens.get(at));
         for entry in &*ENTRIES {
             let candidates =
                 entry.phrases.iter().filter(|phrase| phrase.starts_with(word.as_str()));
-            for phrase in candidates.filter(|phrase| stands(entry, phrase, before, rest)) {
+            for phrase in candidates.filter(|phrase| entry.stands(phrase, at, read)) {
+                // "is no" wants a noun behind it; at the end of a sentence it is an answer.
+                if phrase.ends_with(" no") && read(at + phrase.split(' ').count()).is_none() {
+                    continue;
+                }
                 let what = format!("\"{phrase}\"; write: {}", entry.instead);
                 findings.push(PHRASE.broken(path, *line, what));
             }
@@ -82,25 +85,7 @@ fn phrases(path: &str, tokens: &[ProseToken]) -> Vec<Finding> {
     findings
 }
 
-/// Whether the phrase begins here, and is not an exception by its neighbours.
-fn stands(
-    entry: &RejectedPhrase,
-    phrase: &str,
-    before: Option<&ProseToken>,
-    rest: &[ProseToken],
-) -> bool {
-    let wanted: Vec<&str> = phrase.split(' ').collect();
-    let is_word = |(wanted, token): (&&str, &ProseToken)| word(Some(token)) == Some(*wanted);
-    let is_here = rest.len() >= wanted.len() && wanted.iter().zip(rest).all(is_word);
-    let behind = word(rest.get(wanted.len()));
-    // "is no" wants a noun behind it; at the end of a sentence it is an answer.
-    let is_open = phrase.ends_with(" no") && behind.is_none();
-    let is_plain = word(before).is_some_and(|word| entry.except_after.contains(&word))
-        || behind.is_some_and(|word| entry.except_before.contains(&word));
-    is_here && !is_open && !is_plain
-}
-
-fn word(token: Option<&ProseToken>) -> Option<&str> {
+fn read_word(token: Option<&ProseToken>) -> Option<&str> {
     match token {
         Some(ProseToken::Word(word, _)) => Some(word),
         _ => None,

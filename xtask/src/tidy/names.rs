@@ -6,7 +6,7 @@
 use super::source::{self, SourceFile, is_name};
 use super::tree::SourceTree;
 use super::{Finding, Rule};
-use crate::vocabulary::{ENTRIES, NAME_ENTRIES, PERSONS, RejectedPhrase};
+use crate::vocabulary::{ENTRIES, NAME_ENTRIES, PERSONS};
 
 /// Files whose subject is rejected words: the lists, the rules with their tests, and old names.
 const LISTS: &[&str] = &[
@@ -170,9 +170,9 @@ fn rejected(name: &str) -> impl Iterator<Item = String> {
     let whole = words.join("-");
     let mut found = Vec::new();
     for at in 0..words.len() {
-        let entries = ENTRIES.iter().chain(&*NAME_ENTRIES);
-        for entry in entries {
-            let phrases = entry.phrases.iter().filter(|phrase| stands(entry, phrase, &words, at));
+        let word = |at: usize| words.get(at).map(String::as_str);
+        for entry in ENTRIES.iter().chain(&*NAME_ENTRIES) {
+            let phrases = entry.phrases.iter().filter(|phrase| entry.stands(phrase, at, word));
             found.extend(phrases.map(|phrase| (*phrase, entry.instead)));
         }
         let person =
@@ -187,20 +187,6 @@ fn rejected(name: &str) -> impl Iterator<Item = String> {
     found
         .into_iter()
         .map(move |(phrase, instead)| format!("\"{phrase}\" in `{name}`; write: {instead}"))
-}
-
-fn stands(entry: &RejectedPhrase, phrase: &str, words: &[String], at: usize) -> bool {
-    let wanted = phrase.split(' ');
-    let length = wanted.clone().count();
-    let here = words.get(at..at + length).unwrap_or_default();
-    let before = at.checked_sub(1).and_then(|at| words.get(at));
-    let behind = words.get(at + length);
-    let has =
-        |list: &[&str], word: Option<&String>| word.is_some_and(|word| list.contains(&&**word));
-    !here.is_empty()
-        && here.iter().map(String::as_str).eq(wanted)
-        && !has(&entry.except_after, before)
-        && !has(&entry.except_before, behind)
 }
 
 /// The words of a name in lower case: `XmlRequest_max-size` has four.

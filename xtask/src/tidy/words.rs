@@ -29,12 +29,6 @@ const PRIVATE: &[&str] = &[
     concat!("../sha", "red"),
 ];
 
-static ALLOW: Rule = Rule {
-    name: "allow",
-    why: "an `allow` outlives its reason without a warning",
-    hint: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
-};
-
 static MARK: Rule = Rule {
     name: "unfinished",
     why: "the main branch has finished work only, and a test that does not run tests nothing",
@@ -54,8 +48,7 @@ static SEEDS: Rule = Rule {
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
-    let mut findings: Vec<_> = tree.sources.iter().flat_map(allowances).collect();
-    findings.extend(tree.sources.iter().filter_map(lost_seeds));
+    let mut findings: Vec<_> = tree.sources.iter().filter_map(lost_seeds).collect();
     for (path, text) in &tree.texts {
         let is_source = SOURCES.iter().any(|ending| path.ends_with(ending));
         for (line, number) in text.lines().zip(1..) {
@@ -66,15 +59,6 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// Every `allow` attribute, in tests as well.
-fn allowances(source: &SourceFile) -> Vec<Finding> {
-    let lines = source.lines().filter(|line| {
-        let is_attribute = line.code.contains("#[") || line.code.contains("#![");
-        is_attribute && source::has_word(line.code, "allow(")
-    });
-    lines.map(|line| ALLOW.broken(&source.path, line.number, "`allow`")).collect()
 }
 
 /// Property tests whose failures would not be kept: those of integration tests of one file.
@@ -111,15 +95,6 @@ mod tests {
         ] {
             assert_eq!(found(check, &[(path, text)]).len(), 0, "{path}");
         }
-    }
-
-    #[test]
-    fn allowances_are_found_and_expectations_are_not() {
-        for text in ["#[allow(dead_code)]", "#![allow(a)]", "#[cfg_attr(unix, allow(b))]"] {
-            assert_eq!(found(check, &[("crates/core/src/a.rs", text)]).len(), 1, "{text}");
-        }
-        let text = "#[expect(dead_code, reason = \"allow(x)\")]\nfn allow(x: u8) {}\nx.allow(1);";
-        assert!(found(check, &[("crates/core/src/a.rs", text)]).is_empty());
     }
 
     #[test]

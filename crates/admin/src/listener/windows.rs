@@ -63,7 +63,7 @@ fn first(name: &OsStr) -> io::Result<NamedPipeServer> {
     ServerOptions::new().first_pipe_instance(true).reject_remote_clients(true).create(name)
 }
 
-impl axum::serve::LocalListener for LocalListener {
+impl axum::serve::Listener for LocalListener {
     type Io = NamedPipeServer;
     type Addr = ();
 

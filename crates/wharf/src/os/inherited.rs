@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::process;
 
 use listenfd::ListenFd;
-use rustix::net::sockopt::socket_acceptconn;
 use wharf_config::outcome::plain;
 
 use super::Inherited;
@@ -51,5 +50,8 @@ pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
 
 fn listens(listener: &TcpListener) -> bool {
     // On systems without this option, `accept` fails at the first client.
-    socket_acceptconn(listener).unwrap_or(true)
+    #[cfg(not(target_vendor = "apple"))]
+    return rustix::net::sockopt::socket_acceptconn(listener).unwrap_or(true);
+    #[cfg(target_vendor = "apple")]
+    return listener.local_addr().is_ok();
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use windows_service::service::{
-    ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
+    ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState as ReportedState,
+    ServiceStatus, ServiceType,
 };
 use windows_service::service_control_handler::{
     self, ServiceControlHandlerResult, ServiceStatusHandle,
@@ -54,14 +55,14 @@ pub(super) async fn next_service_control() -> SignalRequest {
 pub(crate) fn announce(what: ServiceState) {
     match what {
         ServiceState::Ready => report_state(
-            ServiceState::Running,
+            ReportedState::Running,
             ServiceControlAccept::STOP
                 | ServiceControlAccept::PRESHUTDOWN
                 | ServiceControlAccept::PARAM_CHANGE,
             Duration::ZERO,
         ),
         ServiceState::Stopping => {
-            report_state(ServiceState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
+            report_state(ReportedState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
         }
         // Windows has no equivalent of these states.
         ServiceState::Reloading | ServiceState::Successor(_) | ServiceState::Alive => {}
@@ -84,24 +85,24 @@ fn service_main(_arguments: Vec<OsString>) {
     // Without it, Windows considers the service hung and terminates it.
     let Ok(handle) = service_control_handler::register(SERVICE, control_handler) else { return };
     let _ = STATUS.set(handle);
-    report_state(ServiceState::StartPending, ServiceControlAccept::empty(), START_MAX);
+    report_state(ReportedState::StartPending, ServiceControlAccept::empty(), START_MAX);
     let number = WORK.get().map_or(0, |work| work());
     let exit_code = match number {
         0 => ServiceExitCode::Win32(0),
         number => ServiceExitCode::ServiceSpecific(number.into()),
     };
-    let stopped = status(ServiceState::Stopped, ServiceControlAccept::empty(), Duration::ZERO);
+    let stopped = status(ReportedState::Stopped, ServiceControlAccept::empty(), Duration::ZERO);
     let _ = handle.set_service_status(ServiceStatus { exit_code, ..stopped });
 }
 
-fn report_state(state: ServiceState, accepted: ServiceControlAccept, wait: Duration) {
+fn report_state(state: ReportedState, accepted: ServiceControlAccept, wait: Duration) {
     if let Some(handle) = STATUS.get() {
         // A failing report cannot be handled here.
         let _ = handle.set_service_status(status(state, accepted, wait));
     }
 }
 
-fn status(state: ServiceState, accepted: ServiceControlAccept, wait: Duration) -> ServiceStatus {
+fn status(state: ReportedState, accepted: ServiceControlAccept, wait: Duration) -> ServiceStatus {
     ServiceStatus {
         service_type: ServiceType::OWN_PROCESS,
         current_state: state,

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -112,7 +113,11 @@ pub(crate) fn be_starter(words: &[OsString]) -> io::Result<()> {
     drop(entered);
     let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // When the server ends for any reason, the socket is closed too.
-    while let Some(sockets) = receive(&line, RecvFlags::CMSG_CLOEXEC)? {
+    while let Some(sockets) = receive(&line)? {
+        // This process has one thread, so none can start a program in between.
+        for socket in &sockets {
+            fcntl_setfd(socket, FdFlags::CLOEXEC)?;
+        }
         let answer = match succeed(words, &sockets) {
             Ok(number) => format!("ready {number}\n"),
             Err(why) => format!("failed {}\n", one_line(&why)),
@@ -180,7 +185,7 @@ pub(crate) fn be_successor(words: &[OsString]) -> io::Result<()> {
 fn become_server(words: &[OsString]) -> io::Result<()> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     // No other files are open, so the sockets get the descriptors that systemd uses.
-    let sockets = receive(io::stdin().as_fd(), RecvFlags::empty())?.unwrap_or_default();
+    let sockets = receive(io::stdin().as_fd())?.unwrap_or_default();
     let numbers = sockets.iter().map(AsRawFd::as_raw_fd);
     if !numbers.eq((0..).zip(&sockets).map(|(index, _)| FIRST + index)) {
         return Err(io::Error::other("the file descriptors for sockets are already in use"));
@@ -232,11 +237,12 @@ fn send(line: &UnixStream, sockets: &[impl AsFd]) -> io::Result<()> {
 }
 
 /// Waits for the start request, and returns its sockets; `None` at the end of the server.
-fn receive(line: impl AsFd, flags: RecvFlags) -> io::Result<Option<Vec<OwnedFd>>> {
+fn receive(line: impl AsFd) -> io::Result<Option<Vec<OwnedFd>>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    let received = recvmsg(line, &mut [IoSliceMut::new(&mut byte)], &mut control, flags)?;
+    let mut byte = [IoSliceMut::new(&mut byte)];
+    let received = recvmsg(line, &mut byte, &mut control, RecvFlags::empty())?;
     if received.bytes == 0 {
         return Ok(None);
     }

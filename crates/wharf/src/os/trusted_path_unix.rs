@@ -15,8 +15,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chownat, fstat, mkdirat, openat, readlinkat,
-    renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, readlinkat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
@@ -117,7 +117,12 @@ impl TrustedPath {
 
     fn make(&self, flags: OFlags, mode: u32) -> io::Result<File> {
         let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        Ok(File::from(openat(&*self.folder, &self.name, flags, Mode::from_bits_truncate(mode))?))
+        #[cfg_attr(
+            not(target_vendor = "apple"),
+            expect(clippy::useless_conversion, reason = "modes have 16 bits on macOS")
+        )]
+        let mode = Mode::from_bits_truncate(mode.try_into().unwrap_or_default());
+        Ok(File::from(openat(&*self.folder, &self.name, flags, mode)?))
     }
 
     /// Checks whether the file may be opened in such a folder.
@@ -145,7 +150,7 @@ impl TrustedPath {
     pub(crate) fn change_owner(&self, kind: FileType, user: Option<u32>, group: Option<u32>) {
         #[cfg(target_os = "linux")]
         {
-            use rustix::fs::{Gid, Uid};
+            use rustix::fs::{Gid, Uid, chownat};
             let Ok(open) =
                 openat(&*self.folder, &self.name, PATH_ONLY | OFlags::NOFOLLOW, Mode::empty())
             else {

@@ -140,7 +140,7 @@ pub(crate) fn open_to_group(_folder: &Path, _group: u32) -> io::Result<()> {
 }
 
 /// Windows has no permission bits.
-pub(crate) fn mode_if_open(_: &std::fs::File) -> Option<u32> {
+pub(crate) fn mode_if_open(_: &File) -> Option<u32> {
     None
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
 
 /// The effect of access control lists is known only when it is tried.
 pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
-    std::fs::metadata(folder).map(drop)
+    fs::metadata(folder).map(drop)
 }
 
 /// As above.
