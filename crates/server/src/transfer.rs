@@ -371,10 +371,10 @@ impl DataTransfer {
                 return DataEnd::NotOpened(error);
             }
         };
-        debug!(tls = self.is_tls, resumed = ?data.resumed, "data connection established");
         self.is_open = true;
         self.shared.metrics.openings.add(requested_at.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
+        debug!(tls = self.is_tls, resumed = self.resumes, "data connection established");
         self.lease = data.lease;
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
         let mover = Mover::new(&self.rate_limiter, &self.handle);

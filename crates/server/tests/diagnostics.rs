@@ -42,3 +42,27 @@ fn row_42_commands_and_replies_are_reported_without_passwords() {
         assert!(!lines.iter().any(|line| line.contains("secret")), "{lines:?}");
     }
 }
+
+#[test]
+fn a_transfer_is_reported_from_its_port_to_its_end() {
+    let script = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: EPSV\nS: 229 *\n\
+                  C: STOR b\nS: 150 *\nU: hello\nS: 226 *";
+    let (debug, trace) =
+        (reported(&world(), Level::DEBUG, script), reported(&world(), Level::TRACE, script));
+    let count =
+        |lines: &[String], part: &str| lines.iter().filter(|line| line.starts_with(part)).count();
+    let position = |part: &str| {
+        let place = debug.iter().position(|line| line.starts_with(part));
+        place.unwrap_or_else(|| panic!("{part}: {debug:#?}"))
+    };
+    let places = [
+        position("DEBUG 1 passive port leased"),
+        position("DEBUG 1 data connection established tls=false"),
+        position("DEBUG 1 receiving method=memory"),
+        position("DEBUG 1 data connection closed bytes=5"),
+        position("DEBUG 1 reply code=226"),
+    ];
+    assert!(places.is_sorted(), "{debug:#?}");
+    assert_eq!(count(&debug, "TRACE"), 0);
+    assert_eq!(count(&trace, "TRACE 1 moved bytes=5"), 1, "{trace:#?}");
+}
