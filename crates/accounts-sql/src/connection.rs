@@ -1,9 +1,12 @@
 //! One connection to a database, and what travels over it: the same for both kinds.
 
+use tokio::time::Instant;
+use tracing::{debug, trace};
+use wharf_users::admin::StoreError;
+
 use crate::postgres;
 use crate::sqlite;
 use crate::value::{SqlRow, SqlValue};
-use wharf_users::admin::StoreError;
 
 /// What differs between the databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +46,23 @@ impl DbConnection {
         sql: &str,
         values: &[SqlValue],
     ) -> Result<Vec<SqlRow>, StoreError> {
-        match self {
+        let began = Instant::now();
+        let done = match self {
             Self::Sqlite(connection) => connection.run(sql, values).await,
             Self::Postgres(connection) => connection.run(sql, values).await,
+        };
+        // Without the values, which may be hashes of passwords.
+        let duration_us = || u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        match &done {
+            Ok(rows) => {
+                let rows = rows.len();
+                trace!(statement = sql, rows, duration_us = duration_us(), "statement executed");
+            }
+            Err(error) => {
+                debug!(statement = sql, %error, duration_us = duration_us(), "statement failed");
+            }
         }
+        done
     }
 
     /// Starts a read transaction; everything up to [`DbConnection::commit`] sees one snapshot.

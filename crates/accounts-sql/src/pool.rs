@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 use wharf_core::lock;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
@@ -206,6 +207,10 @@ impl ConnectionPool {
                 PooledConnection { connection, permit: Some(permit), is_reused: false }
             }),
         };
+        match &connected {
+            Ok(_) => debug!("connected to the database of accounts"),
+            Err(error) => debug!(%error, "cannot connect to the database of accounts"),
+        }
         let ready = match connected {
             Ok(mut pooled) => schema::migrate(&mut pooled.connection).await.map(|()| pooled),
             Err(error) => Err(error),

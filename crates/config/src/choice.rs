@@ -183,6 +183,10 @@ choice! {
         Warn = "warn",
         /// All events.
         Info = "info",
+        /// Also each command, reply, connection and decision, for troubleshooting.
+        Debug = "debug",
+        /// Also the steps of each.
+        Trace = "trace",
     }
 
     /// Format of log lines.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::file;
 use super::keys::{SECTIONS, join};
 use super::layers::{Item, Layers, ValueOrigin};
+use super::log_levels;
 use super::problem::{ConfigProblem, ProblemLocation};
 use super::raw::Raw;
 
@@ -17,7 +18,7 @@ pub struct Inputs {
     pub base: PathBuf,
     /// Base of relative paths in variables and flags.
     pub current_folder: PathBuf,
-    /// The environment; only names that begin with `WHARF__` are used.
+    /// The environment; only `WHARF_LOG` and names that begin with `WHARF__` are used.
     pub environment: Vec<(String, String)>,
     /// Keys set by flags; the last one takes precedence.
     pub flags: Vec<Flag>,
@@ -67,6 +68,16 @@ pub fn gather(inputs: &Inputs) -> (Layers, Vec<ConfigProblem>) {
             let raw = Raw::from_plain(value);
             let origin = ValueOrigin::Environment(name.clone());
             place(&mut layers, &path, Item { raw, origin }, &mut problems);
+        }
+    }
+    for (name, value) in &inputs.environment {
+        if name == log_levels::VARIABLE && !value.trim().is_empty() {
+            let (level, filter) = log_levels::of_variable(value);
+            let values = level.map(|level| ("log.level", level));
+            for (path, raw) in values.into_iter().chain([("log.filter", filter)]) {
+                let origin = ValueOrigin::Environment(name.clone());
+                place(&mut layers, path, Item { raw, origin }, &mut problems);
+            }
         }
     }
     if inputs.forgets_listeners {

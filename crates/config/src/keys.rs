@@ -15,6 +15,7 @@ use super::choice::{
 use super::counts::{AutoCount, FewPrograms, RotatedFiles, WholeNumber};
 use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
 use super::layers::ConfigReader;
+use super::log_levels::TargetLevels;
 use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, PermissionSet, Urls};
 use super::store::AccountStore;
 use super::value::{
@@ -453,8 +454,11 @@ sections! {
     "log" Logging {
         /// false: no log at all
         enabled: bool = "true",
-        /// error | warn | info
+        /// error | warn | info | debug | trace
+        /// debug, trace: also diagnostics for troubleshooting; passwords are always masked
         level: LogLevel = "\"info\"",
+        /// level of the diagnostics of single modules, e.g. ["wharf_server=debug", "rustls=debug"]
+        filter: TargetLevels = "[]",
         /// auto (text) | text | json
         [R] format: LogFormat = "\"auto\"",
         /// file to append to; empty = standard error

@@ -20,6 +20,7 @@ pub mod hint;
 pub mod hook;
 pub mod keys;
 pub mod layers;
+pub mod log_levels;
 pub mod login_sources;
 pub mod migration;
 pub mod outcome;

@@ -79,8 +79,9 @@ pub fn reference() -> String {
          Order of precedence: command line, environment, file, default. In the environment, \
          `passive.ports` is `WHARF__PASSIVE__PORTS`; on the command line, it is \
          `--set passive.ports=30000-31999`. Repeated tables are numbered from 0: \
-         `listen.0.port`, `WHARF__LISTEN__0__PORT`. `wharf config show --origin` prints the \
-         effective value of each key and where it was set; `wharf check` reports all errors at \
+         `listen.0.port`, `WHARF__LISTEN__0__PORT`. `WHARF_LOG` replaces `log.level` and \
+         `log.filter`. `wharf config show --origin` prints the effective value of each key and \
+         where it was set; `wharf check` reports all errors at \
          once and exits with 78.\n\n\
          Rates take `KiB/s`, `MiB/s`, `GiB/s` (1024) and `KB/s`, `MB/s`, `GB/s` (1000); times take \
          `ms`, `s`, `m`, `h`, `d`, also together: `\"5m 30s\"`. `0` or `\"unlimited\"` means no \

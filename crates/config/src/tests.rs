@@ -75,6 +75,28 @@ fn the_command_line_overrides_the_environment_which_overrides_the_file() {
 }
 
 #[test]
+fn the_variable_of_the_log_replaces_both_keys_and_options_override_it() {
+    let shown = |given: &Layered| {
+        let log = given.load().config.log;
+        let filter = log.filter.0.iter().map(|(name, level)| format!("{name}={level}"));
+        format!("{} {}", log.level, filter.collect::<Vec<_>>().join(","))
+    };
+    let file = || Layered::file("[log]\nlevel = \"warn\"\nfilter = [\"rustls=debug\"]\n");
+    assert_eq!(shown(&file()), "warn rustls=debug");
+    assert_eq!(shown(&file().variable("WHARF_LOG", " ")), "warn rustls=debug");
+    assert_eq!(shown(&file().variable("WHARF_LOG", "debug")), "debug ");
+    let target = file().variable("WHARF_LOG", "wharf_server=trace");
+    assert_eq!(shown(&target), "warn wharf_server=trace");
+    let both = file()
+        .variable("WHARF_LOG", "info,wharf_server=trace")
+        .variable("WHARF__LOG__LEVEL", "error");
+    assert_eq!(shown(&both), "info wharf_server=trace");
+    assert_eq!(shown(&both.set("log.level", "debug")), "debug wharf_server=trace");
+    let wrong = file().variable("WHARF_LOG", "loud").shown();
+    assert!(wrong.contains("unknown value `loud`") && wrong.contains("WHARF_LOG"), "{wrong}");
+}
+
+#[test]
 fn a_missing_key_means_the_default() {
     let loaded = Layered::file("").load();
     assert_eq!(ports(&loaded), PortRange(30_000..=30_999));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 use wharf_core::account::{Account, is_name};
 use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
@@ -67,7 +68,14 @@ impl LoginChain {
                 }
                 LoginStep::Store => continue,
             };
-            match source.authenticate(attempt).await {
+            let outcome = source.authenticate(attempt).await;
+            debug!(
+                backend = source.name(),
+                attempted_user = attempt.user,
+                ?outcome,
+                "external authentication"
+            );
+            match outcome {
                 Ok(verdict) => {
                     self.outages.answered(source.name());
                     match verdict {

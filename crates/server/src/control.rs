@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
+use tracing::{debug, trace};
 use wharf_proto::line::{LineDecoder, LineTooLong};
+use wharf_proto::path::escaped;
 use wharf_proto::reply::Reply;
 
 use crate::names::NameCodec;
@@ -209,6 +211,13 @@ impl Control {
         names: &NameCodec,
     ) -> Option<Result<(), Disconnect>> {
         for reply in replies {
+            let text = || reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
+            // A port check, which reads the greeting only, leaves one line.
+            if self.has_received() {
+                debug!(code = u64::from(reply.code.number()), text = text(), "reply");
+            } else {
+                trace!(code = u64::from(reply.code.number()), text = text(), "reply");
+            }
             write(reply, names, &mut self.out);
         }
         match poll_fn(|context| Poll::Ready(self.poll_send(context))).await {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
+use tracing::debug;
 use wharf_core::event::Event;
 use wharf_core::permission::Permissions;
 use wharf_proto::command::{Command, CommandError};
@@ -24,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::registry::{End, HandleChange};
 use crate::regression::Regression;
 use crate::server_side_job;
-use crate::session::Session;
+use crate::session::{Session, shown_line};
 use crate::session_end::SessionEnd;
 use crate::transfer;
 
@@ -319,6 +320,7 @@ async fn answer(
         };
         return unknown(session, error_counts, line, reply);
     };
+    debug!(line = shown_line(line, !spec.is_secret), "command");
     let began = session.handle.status.command_started(spec.verb);
     let result = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
@@ -362,6 +364,7 @@ fn unknown(
             return Err(SessionEnd::Violation("too many unknown commands before login"));
         }
     }
+    debug!(line = shown_line(line, false), "unknown command");
     session.report_command(line, false, &reply);
     Ok(Next::Reply(reply))
 }

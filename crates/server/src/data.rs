@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
 
 use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
@@ -199,6 +200,7 @@ impl Opening<'_> {
                         {
                             return Err(OpenError::OtherAddress(address));
                         }
+                        debug!(%address, "unexpected peer on the passive port");
                         if let Some(pause) = unexpected.note(address) {
                             sleep(pause).await;
                         }
@@ -224,6 +226,7 @@ impl Opening<'_> {
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<Socket, OpenError> {
+        debug!(%to, "connecting to the client");
         match timeout(self.connect_timeout, self.net.connect(self.from(), to)).await {
             Ok(done) => done.map_err(OpenError::Network),
             Err(_) => Err(OpenError::Network(io::ErrorKind::TimedOut.into())),

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tracing::debug;
 use wharf_proto::command::Command;
 use wharf_proto::line::LineTooLong;
 
@@ -13,7 +14,7 @@ use crate::gate;
 use crate::next::Next;
 use crate::registry::End;
 use crate::regression::Regression;
-use crate::session::Session;
+use crate::session::{Session, shown_line};
 
 /// A line that was received meanwhile and is processed afterwards.
 pub(crate) type PendingLine = Option<Result<Vec<u8>, LineTooLong>>;
@@ -54,7 +55,10 @@ pub(crate) async fn drive_with_control<T>(
             // It is answered with 500, and counted, afterwards.
             Ok(Err(too_long)) => *pending_line = Some(Err(too_long)),
             Ok(Ok(line)) => match meanwhile(&line) {
-                Meanwhile::Abort => return Ending::Aborted,
+                Meanwhile::Abort => {
+                    debug!("transfer aborted by the client");
+                    return Ending::Aborted;
+                }
                 Meanwhile::Wait => *pending_line = Some(Ok(line)),
                 Meanwhile::Now => {
                     if let Err(gone) = answer_now(control, session, &line).await {
@@ -98,6 +102,7 @@ async fn answer_now(
 ) -> Result<(), Disconnect> {
     let Ok(command) = Command::parse(line) else { return Ok(()) };
     let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
+    debug!(line = shown_line(line, !spec.is_secret), "command during a transfer");
     let next = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),

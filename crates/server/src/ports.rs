@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tracing::debug;
 
 use self::passive_listener::{PassiveListener, Sharing};
 use self::unconnected::Unconnected;
@@ -243,6 +244,7 @@ impl Ports {
         let retained = self.all_retained().remove(&identity.session);
         match retained {
             Some(retained) if retained.listener.is_untouched() => {
+                debug!(address = %retained.listener.address(), "passive port reused");
                 retained.listener.reuse(identity.clone());
                 Some(retained)
             }
@@ -319,6 +321,7 @@ impl Lease {
         listener: Arc<PassiveListener>,
         slot: Option<AddressSlot>,
     ) -> Self {
+        debug!(address = %listener.address(), "passive port leased");
         let wakes_first = WakesFirst(Weak::clone(&listener.reserved.ports));
         Self {
             session: identity.session,
@@ -393,6 +396,7 @@ impl Drop for QueuedSession<'_> {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        debug!(address = %self.listener.address(), owner = self.session, "passive port released");
         self.listener.leave(self.session);
     }
 }

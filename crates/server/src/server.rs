@@ -17,6 +17,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::{Instrument, error_span};
 use wharf_core::account::AccountLimits;
 use wharf_core::event::{Event, Events, NoEvents};
 use wharf_core::storage::Stores;
@@ -397,7 +398,9 @@ fn serve_one(
     session.unauthenticated = Some(entry.unauthenticated);
     session.is_greeted = client_conn.is_greeted;
     let (connection_guard, client_conn) = (entry.connection, Box::new(client_conn));
-    async move {
+    // Always present, so that a session can be diagnosed from any moment on.
+    let span = error_span!("session", session_id = session.handle.number);
+    let talking = async move {
         let talk = async {
             // Boxed, so that a session does not reserve memory for its TLS handshake.
             let mut control = match Box::pin(start(&mut session, client_conn)).await {
@@ -419,7 +422,8 @@ fn serve_one(
         session.end = Some(exit.to_string());
         drop((session, registered, connection_guard));
         drop(counted);
-    }
+    };
+    talking.instrument(span)
 }
 
 impl Handle {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use encoding_rs::Encoding as Charset;
 use ipnet::IpNet;
 use tokio::time::Instant;
+use tracing::debug;
 use wharf_core::account::Account;
 use wharf_core::event::{ClientInfo, Direction, Event};
 use wharf_proto::args::{Mode, TransferType};
@@ -450,7 +451,7 @@ impl Session {
         if !self.shared.events.wants_commands() {
             return at;
         }
-        let line = if is_open { escaped(line) } else { format!("{} ***", escaped(logged)) };
+        let line = shown_line(line, is_open);
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
         at
@@ -475,6 +476,11 @@ impl Session {
     }
 }
 
+/// A command for the log: if it is secret or unknown, only its first letters.
+pub(crate) fn shown_line(line: &[u8], is_open: bool) -> String {
+    if is_open { escaped(line) } else { format!("{} ***", escaped(verb_only(line))) }
+}
+
 /// The leading letters, at most four, which may be a verb.
 fn verb_only(line: &[u8]) -> &[u8] {
     let word = line.trim_ascii_start();
@@ -491,6 +497,7 @@ impl Drop for Session {
         }
         self.shared.ports.release_retained(self.handle.number);
         if self.is_silent && !self.is_announced.load(Ordering::Relaxed) {
+            debug!(peer = %self.handle.peer, local = %self.local, "connected and closed");
             return;
         }
         let reason = self.end.as_deref().unwrap_or("closed because the server stopped");

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
+use tracing::debug;
 
 pub(crate) use self::binding::BindingId;
 use self::binding::{Binding, BindingOwners, Issuing, ResumedBinding, Sessions, Tickets};
@@ -268,9 +269,20 @@ impl Acceptor {
         stage: Option<&watch::Sender<HandshakeStage>>,
     ) -> io::Result<TlsStream<TlsTransport>> {
         let handshake = self.handshake_by_offer(options, socket, stage);
-        timeout(HANDSHAKE_MAX, handshake)
+        let done = timeout(HANDSHAKE_MAX, handshake)
             .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake timed out"))?
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake timed out"))
+            .flatten();
+        match &done {
+            Ok(stream) => debug!(
+                version = protection(stream).version,
+                cipher = protection(stream).cipher,
+                resumed = is_resumed(stream),
+                "TLS handshake completed"
+            ),
+            Err(error) => debug!(%error, "TLS handshake failed"),
+        }
+        done
     }
 
     /// Reads the `ClientHello` before anything is sent: for the server name (SNI), and to explain a

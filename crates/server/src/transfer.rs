@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
@@ -363,6 +364,7 @@ impl DataTransfer {
         let data = match opened {
             Ok(data) => data,
             Err(error) => {
+                debug!(?error, "data connection not opened");
                 self.shared.metrics.opening_failed(error.cause());
                 let is_unproven = matches!(error, OpenError::NotIdentified { .. });
                 self.resumes = is_unproven.then_some(false);
@@ -372,6 +374,7 @@ impl DataTransfer {
         self.is_open = true;
         self.shared.metrics.openings.add(requested_at.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
+        debug!(tls = self.is_tls, resumed = self.resumes, "data connection established");
         self.lease = data.lease;
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
         let mover = Mover::new(&self.rate_limiter, &self.handle);
@@ -446,6 +449,10 @@ fn report(
     started: Instant,
     transfer_side: &DataTransfer,
 ) {
+    if transfer_side.is_open {
+        let bytes = session.handle.moved.load(Ordering::Relaxed);
+        debug!(bytes, reason = outcome.reason, "data connection closed");
+    }
     if outcome.is_data_failure {
         session.emit(&Event::DataConnectionFailed { reason: &outcome.reason });
     }

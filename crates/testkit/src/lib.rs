@@ -1,5 +1,7 @@
 //! What the tests of several crates share.
 
+pub mod reports;
+
 use std::path::Path;
 
 /// Compares output that users see with the file `name` below the repository's root, so that a

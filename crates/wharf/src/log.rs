@@ -4,9 +4,13 @@
 //! transfer log, and [`time`] the time; [`pending`] decides when lines are written, [`writer`]
 //! contains the thread, [`flushing`] waits for it at the end, and [`target`] has the files.
 //! Sessions never wait for them, except for lines of the [`audit`] log, which are written
-//! synchronously. [`tail`] keeps the last lines in memory.
+//! synchronously. [`tail`] keeps the last lines in memory. [`diagnostics`] receives what is
+//! reported through `tracing`.
 
 pub(crate) mod audit;
+pub(crate) mod diagnostics;
+#[cfg(test)]
+mod diagnostics_tests;
 pub(crate) mod flushing;
 #[cfg(test)]
 mod forgery_tests;
@@ -24,12 +28,14 @@ pub(crate) mod writer;
 pub(crate) mod xferlog;
 
 use std::cell::RefCell;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use wharf_config::outcome::Failure;
 use wharf_core::event::{ClientInfo, Event, Events};
 
 use audit::{Audit, WriteOutcome, is_audited};
+use diagnostics::DiagnosticLevels;
 use line::LineFormat;
 use record::{Level, LogRecord};
 use tail::Tail;
@@ -52,6 +58,7 @@ pub(crate) struct Log {
     audit: Option<Audit>,
     tail: Tail,
     writer: Writer,
+    panics: AtomicU64,
 }
 
 /// Options of a log.
@@ -59,10 +66,8 @@ pub(crate) struct Log {
 pub(crate) struct LogOptions {
     /// The outputs, each with its format.
     pub(crate) outputs: Vec<Output>,
-    /// The least severe level that is written.
-    pub(crate) level_max: Level,
-    /// Whether commands are logged.
-    pub(crate) has_commands: bool,
+    /// Which lines are written.
+    pub(crate) filter: LogFilter,
     /// The transfer log, if configured.
     pub(crate) transfer_log: Option<LogTarget>,
     /// The audit log, if configured.
@@ -70,12 +75,21 @@ pub(crate) struct LogOptions {
 }
 
 /// Which lines are written. It can change on a reload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LogFilter {
     /// The least severe level that is written.
     pub(crate) level_max: Level,
     /// Whether commands are logged.
     pub(crate) has_commands: bool,
+    /// The levels of diagnostics.
+    pub(crate) diagnostics: DiagnosticLevels,
+}
+
+impl LogFilter {
+    /// From the level, whether commands are logged, and levels of targets.
+    pub(crate) fn of(level_max: Level, has_commands: bool, targets: Vec<(String, Level)>) -> Self {
+        Self { level_max, has_commands, diagnostics: DiagnosticLevels::new(level_max, targets) }
+    }
 }
 
 /// An output of the log.
@@ -99,14 +113,12 @@ impl Log {
             move |note: &WriterNote| rendered(style, &LogTime::now(), &note_record(note));
         Self {
             styles,
-            filter: RwLock::new(LogFilter {
-                level_max: options.level_max,
-                has_commands: options.has_commands,
-            }),
+            filter: RwLock::new(options.filter),
             transfers: transfer_log,
             audit: options.audit,
             tail: Tail::default(),
             writer: Writer::prepare(targets, Box::new(note_line)),
+            panics: AtomicU64::new(0),
         }
     }
 
@@ -131,14 +143,42 @@ impl Log {
         self.enqueue(&now, record);
     }
 
+    /// Writes a diagnostic that was accepted.
+    fn diagnose(&self, record: &LogRecord) {
+        self.write(&LogTime::now(), record);
+    }
+
+    /// Whether diagnostics of this target and level are written.
+    fn accepts_from(&self, target: &str, level: Level) -> bool {
+        self.filter().diagnostics.accept(target, level)
+    }
+
+    /// Logs a panic, and counts it.
+    fn note_panic(&self, reason: &str, location: &str) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let thread = std::thread::current();
+        let record = LogRecord::new(Level::Error, "panic").text("reason", reason);
+        let mut record = record.text("location", location);
+        record.session = diagnostics::current_session();
+        self.note(&record.text("thread", thread.name().unwrap_or("unnamed")));
+    }
+
+    /// Panics since the start.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
     fn accepts(&self, record: &LogRecord) -> bool {
         record.level <= self.filter().level_max
     }
 
     fn enqueue(&self, now: &LogTime, record: &LogRecord) {
-        if !self.accepts(record) {
-            return;
+        if self.accepts(record) {
+            self.write(now, record);
         }
+    }
+
+    fn write(&self, now: &LogTime, record: &LogRecord) {
         // An administrator who watches the log sees errors without delay.
         let is_urgent = record.level == Level::Error;
         let mut text = SCRATCH.take();
@@ -164,11 +204,13 @@ impl Log {
 
     /// Replaces the filter.
     pub(crate) fn want(&self, filter: LogFilter) {
+        let levels = filter.diagnostics.clone();
         *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        diagnostics::adapt(&levels);
     }
 
-    fn filter(&self) -> LogFilter {
-        *self.filter.read().unwrap_or_else(PoisonError::into_inner)
+    fn filter(&self) -> RwLockReadGuard<'_, LogFilter> {
+        self.filter.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn report_lost(&self, now: &LogTime, kept: WriteOutcome) {

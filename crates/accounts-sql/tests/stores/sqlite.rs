@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use tracing::Level;
 use wharf_accounts_sql::{
     CONNECTIONS_MAX, Creation, DatabaseAddress, SqlUsers, StoreEvent, VERSION,
 };
 use wharf_core::users::{Denied, Users};
+use wharf_testkit::reports::Reports;
 use wharf_users::admin::{StoreErrorKind, UserAdmin};
 use wharf_users::file::{Holder, Setting, StoreChange};
 use wharf_users::hasher::Hasher;
@@ -66,6 +68,22 @@ async fn accounts_inherit_unset_values_from_their_groups() {
 #[tokio::test]
 async fn the_pages_list_each_account_once() {
     suite::pages(&TestStore::new().store()).await;
+}
+
+#[tokio::test]
+async fn row_42_statements_are_reported_without_values() {
+    let place = TestStore::new();
+    let store = place.store();
+    for (level, has_statements) in [(Level::DEBUG, false), (Level::TRACE, true)] {
+        let reports = Reports::new(level);
+        let scope = tracing::subscriber::set_default(reports.clone());
+        add(&store, &format!("anna-{level}"), "secret").await;
+        drop(scope);
+        let lines = reports.lines();
+        let statements = lines.iter().filter(|line| line.contains("INSERT INTO accounts"));
+        assert_eq!(statements.count() > 0, has_statements, "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("argon2")), "{lines:?}");
+    }
 }
 
 #[tokio::test]

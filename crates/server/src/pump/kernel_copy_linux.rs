@@ -22,6 +22,7 @@ use rustix::fs::sendfile;
 use rustix::io::{Errno, Result as Call};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::time::{Instant, sleep};
+use tracing::debug;
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::DetachedFile;
 
@@ -84,6 +85,7 @@ pub(super) async fn send(
 ) -> Result<(Option<FileRemainder>, Stream), TransferError> {
     match stream {
         Stream::Plain(mut socket) => {
+            debug!(method = "sendfile", "sending a file");
             let work = SendfileCopy { file, from, left: len };
             let (work, is_done) = copy(&mut socket, SlowPeer::Wait, work, flow).await?;
             let rest = FileRemainder { file: work.file, from: work.from, len: work.left };
@@ -93,6 +95,7 @@ pub(super) async fn send(
             let (transport, tls) = stream.into_inner();
             // Nothing is withheld on a download.
             let mut socket = transport.into_parts().0;
+            debug!(method = "blocks, TLS", "sending a file");
             let work = TlsSending::new(file, from, len, tls);
             Box::pin(copy(&mut socket, SlowPeer::Wait, work, flow)).await?;
             Ok((None, Stream::Plain(socket)))
@@ -109,6 +112,7 @@ pub(super) async fn receive(
 ) -> Result<(Option<Stream>, Closing), TransferError> {
     match stream {
         Stream::Plain(mut socket) => {
+            debug!(method = "splice", "receiving a file");
             let work = SpliceCopy { file: CopyTarget(detached), pipe: Pipe::new().map_err(store)? };
             let (_, is_done) = copy(&mut socket, SlowPeer::FallBack, work, flow).await?;
             let back = (!is_done).then_some(Stream::Plain(socket));
@@ -117,6 +121,7 @@ pub(super) async fn receive(
         Stream::Tls(stream) => {
             let (transport, tls) = stream.into_inner();
             let (mut socket, withheld) = transport.into_parts();
+            debug!(method = "blocks, TLS", "receiving a file");
             let received = flow.mover.moved();
             let work = TlsReceiving::new(CopyTarget(detached), (tls, withheld), flow.end, received);
             let (work, _) = copy(&mut socket, SlowPeer::Accumulate, work, flow).await?;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tracing::trace;
 
 use super::TransferError;
 use crate::rate_limit::{Burst, RateLimiter};
@@ -73,7 +74,10 @@ impl<'a> Mover<'a> {
         loop {
             let budget = self.rate_limiter.burst(S::BYTES_MAX);
             match step.step(self, &budget).await? {
-                Moved::Bytes(bytes) => self.rate_limiter.take(&budget, bytes).await,
+                Moved::Bytes(bytes) => {
+                    trace!(bytes, "moved");
+                    self.rate_limiter.take(&budget, bytes).await;
+                }
                 Moved::Over(output) => return Ok(output),
             }
         }

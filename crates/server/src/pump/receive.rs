@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
+use tracing::debug;
 use wharf_core::Bytes;
 use wharf_core::storage::Sink;
 use wharf_proto::ascii::FromNetwork;
@@ -36,6 +37,7 @@ pub(crate) async fn receive(
         let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
+    debug!(method = "memory", "receiving");
     let mut receiving = Receiving {
         reader: PieceReader::new(matches!(stream, Stream::Tls(_))),
         stream,

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::debug;
 use wharf_core::Bytes;
 use wharf_core::storage::Source;
 use wharf_proto::ascii::ToNetwork;
@@ -35,6 +36,7 @@ pub(crate) async fn send(
     if let (Stream::Plain(socket), false) = (&stream, matches!(chunks, SourceChunks::Whole(_))) {
         socket.do_not_delay();
     }
+    debug!(method = "memory", "sending");
     let mut sending = Sending {
         chunks: Some(chunks),
         to_network: flow.is_ascii.then(ToNetwork::default),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::debug;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{DetachedFile, Replace, Stored};
 
@@ -267,6 +268,11 @@ impl PartialUpload {
         &self.folder
     }
 
+    /// The system path of the target, for the log.
+    fn shown_target(&self) -> String {
+        self.folder.join(real_name(&self.target)).display().to_string()
+    }
+
     /// Marks the file as not resumable.
     pub(super) fn discard(&mut self) {
         self.state = UploadState::Discarded;
@@ -290,6 +296,7 @@ impl PartialUpload {
         if self.is_durable {
             self.dir.sync().map_err(fault)?;
         }
+        debug!(path = %self.shown_target(), bytes = self.length, "upload published");
         Ok(Stored { size: self.length })
     }
 
@@ -407,6 +414,8 @@ impl Drop for PartialUpload {
         }
         // If removing fails, the next sweep does it.
         let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
+        let bytes = self.length;
+        debug!(path = %self.shown_target(), bytes, is_kept = is_left, "partial upload ended");
         if !is_left && (self.is_base_recorded || self.found.is_some()) {
             remove_base(&self.dir, &self.name);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::Span;
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{DetachedFile, Sink, Stored};
@@ -199,30 +200,31 @@ impl Sink for DiskUpload {
             });
         }
         // From here on it runs to completion, even if the future is dropped.
-        let publishing = spawn_blocking(move || {
+        let publishing = spawn_blocking(with_span(move || {
             partial_upload.write_unrecorded(&pieces)?;
             partial_upload.publish()
-        });
+        }));
         join_result(publishing.await)
     }
 
     async fn abort(mut self: Box<Self>) {
         // An error was reported already; its partial upload was dropped then.
         if let Ok((mut partial_upload, pieces)) = self.take_as_it_is().await {
-            let ended = spawn_blocking(move || {
+            let ended = spawn_blocking(with_span(move || {
                 // If this fails, the partial upload removes its file.
                 let _ = partial_upload.write(&pieces);
-            });
+                drop(partial_upload);
+            }));
             let _ = ended.await;
         }
     }
 
     async fn discard(mut self: Box<Self>) {
         if let Ok((mut partial_upload, _)) = self.take_as_it_is().await {
-            let ended = spawn_blocking(move || {
+            let ended = spawn_blocking(with_span(move || {
                 partial_upload.discard();
                 drop(partial_upload);
-            });
+            }));
             let _ = ended.await;
         }
     }
@@ -234,13 +236,19 @@ impl Drop for DiskUpload {
     fn drop(&mut self) {
         let Some(partial_upload) = self.partial_upload.take() else { return };
         let pieces = std::mem::take(&mut self.gathered);
-        let end = move || {
+        let end = with_span(move || {
             let mut partial_upload = partial_upload;
             let _ = partial_upload.write(&pieces);
-        };
+        });
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(end)),
             Err(_) => end(),
         }
     }
+}
+
+/// Reports of `act`, which runs on another thread, belong to the current session.
+fn with_span<T>(act: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let span = Span::current();
+    move || span.in_scope(act)
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, Args};
 use wharf_config::choice::{TlsMode, TlsRequire};
 use wharf_config::gather::Flag;
 use wharf_config::raw::Raw;
@@ -125,9 +125,10 @@ pub(crate) struct ServeArgs {
     /// Log only errors
     #[arg(short, long, help_heading = RUN, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Log every command and its reply (log.commands = true)
-    #[arg(short, long, help_heading = RUN)]
-    pub(crate) verbose: bool,
+    /// Log every command, reply and connection (log.level = debug); -vv: also the steps of each
+    /// (trace)
+    #[arg(short, long, help_heading = RUN, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 const SHARE: &str = "Quick share (short options as in `python -m pyftpdlib`)";
@@ -206,11 +207,12 @@ impl ServeArgs {
                 raw: Raw::Text("error".into()),
             });
         }
-        if self.verbose {
+        if self.verbose > 0 {
+            let (shown, level) = if self.verbose == 1 { ("-v", "debug") } else { ("-vv", "trace") };
             flags.push(Flag {
-                shown: "-v".into(),
-                path: "log.commands".into(),
-                raw: Raw::Boolean(true),
+                shown: shown.into(),
+                path: "log.level".into(),
+                raw: Raw::Text(level.into()),
             });
         }
         flags

@@ -126,6 +126,7 @@ fn a_printed_config_equals_the_options() {
         "--tls off --require-tls off",
         "--certificate certs/a.pem --private-key certs/b.pem",
         "-v",
+        "-vv",
         "-q",
     ] {
         printed(line);
@@ -136,6 +137,20 @@ fn a_printed_config_equals_the_options() {
         "config_version = 1\n\n[[listen]]\naddress = \"127.0.0.1\"\nport = 2121\n\n\
          [passive]\nports = \"5000-5100\"\n"
     );
+}
+
+#[test]
+fn each_v_is_more_detailed_with_and_without_the_command() {
+    for (line, level) in
+        [("", None), ("-v", Some("debug")), ("-vv", Some("trace")), ("-v -v -v", Some("trace"))]
+    {
+        for line in [line.to_owned(), format!("serve {line}")] {
+            let flags = serve(&line).flags();
+            let set = flags.iter().find(|flag| flag.path == "log.level");
+            assert_eq!(set.and_then(|flag| flag.raw.text()), level, "{line}");
+        }
+    }
+    assert!(parse(words("-q -v")).is_err());
 }
 
 /// Earlier names of options, and those of `python -m pyftpdlib`.

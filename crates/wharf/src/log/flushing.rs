@@ -13,13 +13,16 @@ impl Drop for FlushOnDrop {
     }
 }
 
-/// Writes all lines of the log when a thread panics: they may show why, and a second panic would
+/// Logs every panic, and writes all lines of the log: they may show why, and a second panic would
 /// abort the process.
-pub(crate) fn flush_on_panic(log: &Arc<Log>) {
+pub(crate) fn log_panics(log: &Arc<Log>) {
     let log = Arc::downgrade(log);
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if let Some(log) = log.upgrade() {
+            let location = panic.location().map(ToString::to_string);
+            let reason = panic.payload_as_str().unwrap_or("unknown");
+            log.note_panic(reason, &location.unwrap_or_default());
             log.flush();
         }
         report(panic);
@@ -33,7 +36,7 @@ mod tests {
     use super::super::line::LineFormat;
     use super::super::record::{Level, LogRecord};
     use super::super::target::LogTarget;
-    use super::super::{LogOptions, Output};
+    use super::super::{LogFilter, LogOptions, Output};
     use super::*;
 
     type Memory = Arc<Mutex<Vec<u8>>>;
@@ -41,8 +44,7 @@ mod tests {
     fn log_to(memory: &Memory) -> Arc<Log> {
         let log = Log::prepare(LogOptions {
             outputs: vec![Output { style: LineFormat::Text, target: LogTarget::memory(memory) }],
-            level_max: Level::Info,
-            has_commands: false,
+            filter: LogFilter::of(Level::Info, false, Vec::new()),
             transfer_log: None,
             audit: None,
         });
@@ -74,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn row_43_gathered_lines_are_written_before_a_panic_of_a_task_is_reported() {
+    fn row_43_a_panic_is_logged_and_counted_and_gathered_lines_are_written_before_it_is_reported() {
         let memory = Memory::default();
         let log = log_to(&memory);
         let usual = std::panic::take_hook();
         let (reported, written) = (Arc::<Mutex<Vec<usize>>>::default(), Arc::clone(&memory));
         let seen = Arc::clone(&reported);
         std::panic::set_hook(Box::new(move |_| seen.lock().unwrap().push(lines(&written))));
-        flush_on_panic(&log);
+        log_panics(&log);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let task = runtime.spawn({
             let log = Arc::clone(&log);
@@ -91,12 +93,17 @@ mod tests {
             }
         });
         assert!(runtime.block_on(task).unwrap_err().is_panic());
+        assert_eq!(log.panics(), 1);
+        let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
+        let last = text.lines().last().unwrap();
+        assert!(last.contains(" ERROR event=panic reason=\"a fault\" location=\""), "{last}");
+        assert!(last.contains("flushing.rs:"), "{last}");
         // The log continues, and without it a panic is only reported.
         note(&log, 1);
         log.flush();
         drop(log);
         assert!(std::thread::spawn(|| panic!("another fault")).join().is_err());
         std::panic::set_hook(usual);
-        assert_eq!(*reported.lock().unwrap(), [50, 51]);
+        assert_eq!(*reported.lock().unwrap(), [51, 52]);
     }
 }

@@ -201,8 +201,7 @@ fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
 fn log_with(targets: Vec<Output>, audit: Option<Audit>) -> Log {
     let log = Log::prepare(LogOptions {
         outputs: targets,
-        level_max: Level::Info,
-        has_commands: false,
+        filter: LogFilter::of(Level::Info, false, Vec::new()),
         transfer_log: None,
         audit,
     });

@@ -27,7 +27,9 @@ pub(super) fn entry(record: &LogRecord) -> Vec<u8> {
     field(&mut out, "EVENT", record.event.as_bytes());
     if let Some(session) = &record.session {
         field(&mut out, "SESSION_ID", session.number.to_string().as_bytes());
-        field(&mut out, "IP", address(session.peer.ip()).to_string().as_bytes());
+        if let Some(peer) = session.peer {
+            field(&mut out, "IP", address(peer.ip()).to_string().as_bytes());
+        }
         if let Some(user) = &session.user {
             field(&mut out, "USER", user.as_bytes());
         }
@@ -113,7 +115,7 @@ mod tests {
     fn record(path: &[u8], user: &str) -> LogRecord {
         let session = SessionFields {
             number: 42,
-            peer: "[::ffff:192.0.2.7]:5000".parse::<SocketAddr>().unwrap(),
+            peer: Some("[::ffff:192.0.2.7]:5000".parse::<SocketAddr>().unwrap()),
             user: Some(user.to_owned()),
         };
         let path = VPath::root().resolve(path).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use wharf_config::units::show_size;
 use wharf_proto::path::is_deceptive;
 
+use super::diagnostics::DIAGNOSTIC;
 use super::record::{Field, Level, LogRecord};
 use super::time::LogTime;
 
@@ -81,6 +82,7 @@ pub(super) fn priority(level: Level) -> u8 {
         Level::Nothing | Level::Error => 3,
         Level::Warn => 4,
         Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
     }
 }
 
@@ -96,6 +98,8 @@ fn level(level: Level) -> &'static str {
         Level::Nothing | Level::Error => "error",
         Level::Warn => "warn",
         Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
     }
 }
 
@@ -104,12 +108,17 @@ fn level_in_capitals(level: Level) -> &'static str {
         Level::Nothing | Level::Error => "ERROR",
         Level::Warn => "WARN",
         Level::Info => "INFO",
+        Level::Debug => "DEBUG",
+        Level::Trace => "TRACE",
     }
 }
 
 fn pairs(out: &mut String, record: &LogRecord) {
     if let Some(session) = &record.session {
-        let _ = write!(out, "session_id={} ip={} ", session.number, address(session.peer.ip()));
+        let _ = write!(out, "session_id={} ", session.number);
+        if let Some(peer) = session.peer {
+            let _ = write!(out, "ip={} ", address(peer.ip()));
+        }
         if let Some(user) = &session.user {
             out.push_str("user=");
             quote(out, user);
@@ -131,11 +140,13 @@ fn json(out: &mut String, now: &LogTime, record: &LogRecord) {
     now.write_milliseconds(out);
     let _ = write!(out, "\",\"level\":\"{}\"", level(record.level));
     if let Some(session) = &record.session {
-        let (number, ip) = (session.number, address(session.peer.ip()));
-        let _ = write!(out, ",\"session_id\":{number},\"ip\":\"{ip}\",\"user\":");
-        match &session.user {
-            Some(user) => quote(out, user),
-            None => out.push_str("null"),
+        let _ = write!(out, ",\"session_id\":{}", session.number);
+        if let Some(peer) = session.peer {
+            let _ = write!(out, ",\"ip\":\"{}\",\"user\":", address(peer.ip()));
+            match &session.user {
+                Some(user) => quote(out, user),
+                None => out.push_str("null"),
+            }
         }
     }
     let _ = write!(out, ",\"event\":\"{}\"", record.event);
@@ -148,10 +159,18 @@ fn json(out: &mut String, now: &LogTime, record: &LogRecord) {
 
 fn panel(now: &LogTime, record: &LogRecord) -> String {
     let mut parts = vec![now.minute().to_owned()];
+    if record.event == DIAGNOSTIC {
+        parts.push(level(record.level).to_owned());
+        let mut rest = String::new();
+        pairs(&mut rest, record);
+        parts.push(rest.replacen("event=diagnostic ", "", 1));
+        return parts.join("  ");
+    }
     let tried = text(record, "attempted_user");
     if let Some(session) = &record.session {
         let user = session.user.as_deref().or(tried).unwrap_or("-");
-        parts.push(format!("{user} {}", address(session.peer.ip())));
+        let ip = session.peer.map(|peer| address(peer.ip()).to_string());
+        parts.push(format!("{user} {}", ip.unwrap_or_default()));
     }
     parts.push(record.event.replace('-', " "));
     for name in ["path", "folder", "to", "addresses", "line"] {

@@ -18,6 +18,10 @@ pub(crate) enum Level {
     Warn,
     /// Everything else.
     Info,
+    /// Diagnostics: what was done and decided.
+    Debug,
+    /// Diagnostics: each step.
+    Trace,
 }
 
 /// A log record.
@@ -38,8 +42,8 @@ pub(crate) struct LogRecord {
 pub(crate) struct SessionFields {
     /// The session number.
     pub(crate) number: u64,
-    /// The client.
-    pub(crate) peer: SocketAddr,
+    /// The client; diagnostics know only the number.
+    pub(crate) peer: Option<SocketAddr>,
     /// The account, once logged in.
     pub(crate) user: Option<String>,
 }
@@ -166,8 +170,8 @@ impl LogRecord {
             }
             _ => Self::of_data_connection(event)?,
         };
-        let session =
-            SessionFields { number: client.session, peer: client.peer, user: client.user.clone() };
+        let (number, peer) = (client.session, Some(client.peer));
+        let session = SessionFields { number, peer, user: client.user.clone() };
         Some(Self { session: Some(session), ..record })
     }
 

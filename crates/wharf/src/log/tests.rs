@@ -258,8 +258,7 @@ fn row_42_a_quoted_value_round_trips() {
 fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Level) -> Log {
     started(LogOptions {
         outputs: vec![Output { style: LineFormat::Text, target: LogTarget::memory(memory) }],
-        level_max,
-        has_commands: false,
+        filter: LogFilter::of(level_max, false, Vec::new()),
         transfer_log: None,
         audit: None,
     })
@@ -327,8 +326,7 @@ fn a_reopened_log_has_later_lines_in_the_new_file_only() {
     let (path, rotated) = (folder.path().join("wharf.log"), folder.path().join("old.log"));
     let log = started(LogOptions {
         outputs: vec![Output { style: LineFormat::Text, target: LogTarget::file(&path).unwrap() }],
-        level_max: Level::Info,
-        has_commands: false,
+        filter: LogFilter::of(Level::Info, false, Vec::new()),
         transfer_log: None,
         audit: None,
     });
@@ -398,8 +396,7 @@ fn row_44_rotation_under_many_writers_loses_or_splits_no_line() {
             style: LineFormat::Json,
             target: LogTarget::file(&path).unwrap().rotated(rules),
         }],
-        level_max: Level::Info,
-        has_commands: false,
+        filter: LogFilter::of(Level::Info, false, Vec::new()),
         transfer_log: None,
         audit: Some(audit),
     });

@@ -300,6 +300,7 @@ impl AdminBackend for AdminService {
             failing_networks: failing_networks(&diagnosis),
             has_reload_failed: self.last_reload().is_some_and(|last| !last.is_in_force),
             warnings: self.warnings().len(),
+            panics: self.log.panics(),
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: ProcessUsage::open_files_max(),

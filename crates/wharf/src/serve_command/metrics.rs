@@ -37,6 +37,7 @@ pub(super) struct MetricsSnapshot<'a> {
     /// Whether the last reload failed.
     pub(super) has_reload_failed: bool,
     pub(super) warnings: usize,
+    pub(super) panics: u64,
     pub(super) memory: Option<u64>,
     pub(super) open_files: Option<u64>,
     pub(super) open_files_max: Option<u64>,
@@ -75,6 +76,8 @@ fn process(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.one("gauge", "config_reload_failed", about, u8::from(moment.has_reload_failed));
     let about = "Number of active warnings, as listed by wharf status.";
     page.one("gauge", "warnings", about, moment.warnings);
+    let about = "Panics: faults of the program, each of which ended one session or task.";
+    page.one("counter", "panics_total", about, moment.panics);
     let about = "Resident memory size in bytes.";
     page.known("gauge", "process_resident_memory_bytes", about, moment.memory);
     let about = "Number of open file descriptors.";

@@ -44,13 +44,22 @@ const WIDTH_USUAL: usize = 80;
 
 /// The configured filter.
 pub(super) fn wanted(config: &keys::Logging) -> LogFilter {
-    let level_max = match config.level {
-        _ if !config.enabled => Level::Nothing,
+    if !config.enabled {
+        return LogFilter::of(Level::Nothing, false, Vec::new());
+    }
+    let targets = config.filter.0.iter();
+    let targets = targets.map(|(target, level)| (target.clone(), level_of(*level))).collect();
+    LogFilter::of(level_of(config.level), config.commands, targets)
+}
+
+fn level_of(level: LogLevel) -> Level {
+    match level {
         LogLevel::Error => Level::Error,
         LogLevel::Warn => Level::Warn,
         LogLevel::Info => Level::Info,
-    };
-    LogFilter { level_max, has_commands: config.commands }
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Trace => Level::Trace,
+    }
 }
 
 /// The rotation rules for log files.
@@ -79,7 +88,7 @@ pub(super) fn log(
     has_panel: bool,
     identity: Option<&SystemUser>,
 ) -> Result<Log, Failure> {
-    let LogFilter { level_max, has_commands } = wanted(config);
+    let filter = wanted(config);
     let style = match config.format {
         LogFormat::Json => LineFormat::Json,
         LogFormat::Auto if is_service() && config.file.0.is_none() => LineFormat::Journal,
@@ -110,5 +119,5 @@ pub(super) fn log(
             });
         }
     }
-    Ok(Log::prepare(LogOptions { outputs, level_max, has_commands, transfer_log, audit }))
+    Ok(Log::prepare(LogOptions { outputs, filter, transfer_log, audit }))
 }

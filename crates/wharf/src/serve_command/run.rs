@@ -46,9 +46,9 @@ use crate::accounts;
 use crate::ban_file::BanFile;
 use crate::cli::serve::ServeArgs;
 use crate::deliver;
-use crate::log::Log;
-use crate::log::flushing::{FlushOnDrop, flush_on_panic};
+use crate::log::flushing::{FlushOnDrop, log_panics};
 use crate::log::record::{Level, LogRecord};
+use crate::log::{Log, diagnostics};
 use crate::logins::{self, Sources};
 use crate::os::{
     Inherited, ProcessUsage, ServiceState, SignalRequest, Signals, StopReason, announce, inherited,
@@ -87,7 +87,8 @@ pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure
     ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("cannot start threads", &error))?;
     ready.log.begin()?;
-    flush_on_panic(&ready.log);
+    log_panics(&ready.log);
+    diagnostics::install(&ready.log);
     // Until all threads have ended, also after an error.
     let _flush = FlushOnDrop(Arc::clone(&ready.log));
     ready.start_delivery(delivery)?;

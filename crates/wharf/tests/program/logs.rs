@@ -186,8 +186,9 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
     let place = shared();
     let (audit, transfers) =
         (set("log.audit_file", &place, "audit.log"), set("log.transfer_log", &place, "xferlog"));
-    let words =
-        ["-w", "share", "-u", "me", "-P", "hunter2", "-v", "--set", &audit, "--set", &transfers];
+    let share = ["-w", "share", "-u", "me", "-P", "hunter2", "-vv"];
+    let sets = ["--set", &audit, "--set", &transfers, "--set", "log.commands=true"];
+    let words = [&share[..], &sets].concat();
     let server = place.serve(&words);
     for slip in SLIPS {
         let mut client = server.connect();
@@ -206,6 +207,7 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
     let (_, rest) = server.stop();
     let lines = format!("{before}{rest}{}{}", place.read("audit.log"), place.read("xferlog"));
     assert!(lines.contains("event=command"), "{lines}");
+    assert!(lines.contains("message=\"command\" line=\"PASS ***\""), "{lines}");
     let reported: Vec<_> = lines.lines().filter(|line| line.contains("hunter2")).collect();
     assert!(reported.is_empty(), "{reported:#?}");
 }
@@ -214,7 +216,7 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
 fn row_42_json_lines_of_hostile_names_read_back() {
     let place = shared();
     let log = set("log.file", &place, "wharf.log");
-    let words = [SHARE, &["--set", &log, "--set", "log.format=json", "-v"]].concat();
+    let words = [SHARE, &["--set", &log, "--set", "log.format=json", "-vv"]].concat();
     let server = place.serve_quietly(&words, "wharf.log");
     let mut client = server.login("me", "secret");
     let names = ["\u{202e}gpj.exe", "a\u{1b}[2Jb", "q\"uote\\", "\u{2028}new", "\u{85}next"];
@@ -233,6 +235,47 @@ fn row_42_json_lines_of_hostile_names_read_back() {
         count += 1;
     }
     assert!(count > 2 * names.len());
+}
+
+#[test]
+fn diagnostics_follow_the_options_and_the_variable() {
+    let place = shared();
+    let log = set("log.file", &place, "wharf.log");
+    let run = |variable: &str, options: &[&str]| {
+        let _ = fs::remove_file(place.path("wharf.log"));
+        let words = [SHARE, &["--set", &log], options].concat();
+        let server = place.serve_quietly_with(&words, "wharf.log", &[("WHARF_LOG", variable)]);
+        let mut client = server.login("me", "secret");
+        assert_eq!(client.downloads("RETR a.txt"), "hello");
+        assert!(client.stores("b.txt", "new").starts_with("226 "));
+        drop(client);
+        server.stop();
+        let text = place.read("wharf.log");
+        text.lines().filter(|line| line.contains("event=diagnostic ")).map(str::to_owned).collect()
+    };
+    let (none, debug): (Vec<String>, Vec<String>) = (run("", &[]), run("", &["-v"]));
+    assert_eq!(none, [""; 0]);
+    for part in [
+        "DEBUG session_id=1 event=diagnostic target=\"wharf_server::ports\" \
+         message=\"passive port leased\"",
+        "message=\"command\" line=\"RETR a.txt\"",
+        "message=\"reply\" code=226",
+        "message=\"data connection established\" tls=false",
+        "message=\"sending\" method=\"memory\"",
+        "message=\"data connection closed\" bytes=5",
+        "message=\"passive port released\"",
+        "session_id=1 event=diagnostic target=\"wharf_storage::disk::partial_upload\" \
+         message=\"upload published\"",
+    ] {
+        assert!(debug.iter().any(|line| line.contains(part)), "{part}: {debug:#?}");
+    }
+    let storage: Vec<String> = run("wharf_storage=debug", &[]);
+    assert!(!storage.is_empty(), "the variable names a target");
+    assert!(storage.iter().all(|line| line.contains("target=\"wharf_storage::")), "{storage:#?}");
+    let trace: Vec<String> = run("", &["-vv"]);
+    assert!(trace.iter().any(|line| line.contains(" TRACE ")), "{trace:#?}");
+    let quiet: Vec<String> = run("debug", &["--set", "log.level=info"]);
+    assert_eq!(quiet, [""; 0]);
 }
 
 #[test]

@@ -137,7 +137,17 @@ impl TestFolder {
 
     /// As above, for a server whose log is a file of this name.
     pub(crate) fn serve_quietly(&self, words: &[&str], log: &str) -> Serving {
-        let mut child = self.spawn(words);
+        self.serve_quietly_with(words, log, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn serve_quietly_with(
+        &self,
+        words: &[&str],
+        log: &str,
+        variables: &[(&str, &str)],
+    ) -> Serving {
+        let mut child = self.spawning(words).envs(variables.iter().copied()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let address = loop {
             assert!(child.try_wait().unwrap().is_none(), "it ended");
@@ -153,12 +163,16 @@ impl TestFolder {
 
     /// Starts serving, without waiting for it.
     pub(crate) fn spawn(&self, words: &[&str]) -> Child {
+        self.spawning(words).spawn().unwrap()
+    }
+
+    fn spawning(&self, words: &[&str]) -> Command {
         let range = self.range();
         let ports: &[_] = if words.contains(&"-r") { &[] } else { &["-r", &range] };
         let words: Vec<_> = words.iter().chain(LOOPBACK).chain(ports).copied().collect();
         let mut command = self.command(&words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+        command
     }
 }
 

@@ -41,7 +41,7 @@ mod tests {
     use super::super::super::line::LineFormat;
     use super::super::super::record::{Level, LogRecord};
     use super::super::super::target::LogTarget;
-    use super::super::super::{Log, LogOptions, Output};
+    use super::super::super::{Log, LogFilter, LogOptions, Output};
     use super::super::entry;
     use super::*;
 
@@ -89,8 +89,7 @@ mod tests {
         let journal = LogTarget::journal(JournalSocket::open(&path).unwrap());
         let log = Log::prepare(LogOptions {
             outputs: vec![Output { style: LineFormat::Entry, target: journal }],
-            level_max: Level::Info,
-            has_commands: false,
+            filter: LogFilter::of(Level::Info, false, Vec::new()),
             transfer_log: None,
             audit: None,
         });

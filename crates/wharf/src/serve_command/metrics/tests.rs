@@ -43,6 +43,7 @@ fn full_page() -> String {
         is_stopping: false,
         has_reload_failed: true,
         warnings: 2,
+        panics: 3,
         memory: Some(1 << 24),
         open_files: Some(40),
         open_files_max: Some(1024),
