@@ -77,7 +77,7 @@ fn without_upload_permission_the_rest_is_measured() {
 
 #[test]
 fn ctrl_c_ends_it_and_the_folder_is_removed_all_the_same() {
-    let (place, mut serving) = served(&["-w", "-v"]);
+    let (place, mut serving) = served(&["-w", "--set", "log.commands=true"]);
     let server = serving.address.to_string();
     let words = ["bench", &server, "-u", "anna", "-P", "secret-word", "--insecure"];
     let endless = ["--only", "small-up", "--count", "4000000000", "--time", "1h"];
