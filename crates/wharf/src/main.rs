@@ -5,8 +5,10 @@
 //! settings) and [`serve_command`].
 
 mod accounts;
+mod addresses;
 mod ban_command;
 mod ban_file;
+mod ban_rules;
 mod bench_command;
 mod certificate;
 mod check_command;
@@ -21,9 +23,11 @@ mod logins;
 mod man_command;
 mod os;
 mod panel;
+mod prompt;
 mod remote_server;
 mod running_server;
 mod sandbox;
+mod serve;
 mod serve_command;
 mod service_command;
 mod setup;

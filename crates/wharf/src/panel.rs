@@ -13,6 +13,7 @@ use wharf_config::units::{show_duration, show_rate};
 use wharf_core::account::Rate;
 use wharf_server::settings::ListenTls;
 
+use crate::addresses::{ServerAddress, addresses};
 use crate::share::{Share, ShareAccess};
 use layout::Layout;
 use words::Words;
@@ -142,7 +143,7 @@ impl Panel {
         let words = self.words;
         let (here, network): (Vec<_>, Vec<_>) = addresses(&self.listeners, &self.own_addresses)
             .into_iter()
-            .partition(PanelAddress::is_here);
+            .partition(ServerAddress::is_local);
         for (label, list) in [(words.here, here), (words.network, network)] {
             let mut label = label;
             let is_the_one = list.len() == 1 && label == words.network;
@@ -216,75 +217,6 @@ impl Panel {
         }
         limits.join(self.words.comma)
     }
-}
-
-/// An address for clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PanelAddress {
-    at: SocketAddr,
-    is_implicit: bool,
-}
-
-impl PanelAddress {
-    /// As a URL. The default ports, 21 and 990 for ftps, are omitted.
-    pub(crate) fn url(&self) -> String {
-        let (scheme, usual) = if self.is_implicit { ("ftps", 990) } else { ("ftp", 21) };
-        let host = match self.at.ip() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        if self.at.port() == usual {
-            format!("{scheme}://{host}")
-        } else {
-            format!("{scheme}://{host}:{}", self.at.port())
-        }
-    }
-
-    fn is_here(&self) -> bool {
-        self.at.ip().is_loopback()
-    }
-}
-
-/// The addresses of the listeners; an unspecified one stands for all addresses of this computer.
-pub(crate) fn addresses(
-    listeners: &[(SocketAddr, ListenTls)],
-    own: &[IpAddr],
-) -> Vec<PanelAddress> {
-    let mut found: Vec<PanelAddress> = Vec::new();
-    for (at, tls) in listeners {
-        let ips: Vec<IpAddr> = match at.ip() {
-            // `::` includes IPv4, and IPv4 addresses are easier to type.
-            IpAddr::V6(ip) if ip.is_unspecified() => own.to_vec(),
-            IpAddr::V4(ip) if ip.is_unspecified() => {
-                own.iter().copied().filter(IpAddr::is_ipv4).collect()
-            }
-            ip => vec![ip.to_canonical()],
-        };
-        for ip in ips {
-            let at = SocketAddr::new(ip, at.port());
-            let address = PanelAddress { at, is_implicit: *tls == ListenTls::Implicit };
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
-    }
-    found
-}
-
-/// The addresses of this computer, loopback first, then IPv4, without those that need a zone.
-pub(crate) fn own_addresses() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let mut addresses: Vec<IpAddr> = interfaces
-        .iter()
-        .filter(|interface| !interface.addr.is_link_local())
-        .map(|interface| interface.addr.ip())
-        .collect();
-    if addresses.is_empty() {
-        addresses.push(IpAddr::from([127, 0, 0, 1]));
-    }
-    addresses.sort_by_key(|ip| (!ip.is_loopback(), ip.is_ipv6(), *ip));
-    addresses.dedup();
-    addresses
 }
 
 /// The first two and the last byte, for a visual comparison.
@@ -454,25 +386,6 @@ mod tests {
         assert!(!panel(ServedContent::Share(share(false))).text(80).contains("maple"));
         assert!(
             panel(ServedContent::Share(share(true))).text(80).contains("maple-otter-26-quay-fern")
-        );
-    }
-
-    #[test]
-    fn default_ports_are_omitted_and_ipv6_is_in_brackets() {
-        let urls = |listeners: &[(&str, ListenTls)]| {
-            let listeners: Vec<_> =
-                listeners.iter().map(|(at, tls)| (at.parse().unwrap(), *tls)).collect();
-            let own: Vec<IpAddr> =
-                ["127.0.0.1", "192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap()).to_vec();
-            addresses(&listeners, &own).iter().map(PanelAddress::url).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            urls(&[("[::]:21", ListenTls::Explicit)]),
-            ["ftp://127.0.0.1", "ftp://192.0.2.7", "ftp://[2001:db8::7]"]
-        );
-        assert_eq!(
-            urls(&[("0.0.0.0:2121", ListenTls::Off), ("[::1]:990", ListenTls::Implicit)]),
-            ["ftp://127.0.0.1:2121", "ftp://192.0.2.7:2121", "ftps://[::1]"]
         );
     }
 }

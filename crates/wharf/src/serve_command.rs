@@ -1,58 +1,26 @@
-//! `wharf serve`: from options to a running server.
-//!
-//! [`outputs`] opens the logs; [`run`] binds, serves and stops. [`control`] opens the control
-//! socket, whose requests [`admin_backend`] answers; [`reload`] applies a new configuration.
+//! `wharf serve`: from options to the plan of a server, and its start panel.
 
-mod admin_backend;
-mod bans;
-mod binding;
-pub(crate) mod capacity;
-mod control;
-mod counters;
-mod gauges;
-mod inherited;
-mod metrics;
-mod outputs;
-mod periodic;
-mod reload;
-mod renewal;
-mod resolver;
-mod run;
-mod startup;
-mod sweeping;
-mod warner;
-mod watch;
-mod workers;
+mod quick_share;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use wharf_config::Loaded;
 use wharf_config::chinese;
-use wharf_config::gather::{Flag, Inputs};
+use wharf_config::gather::Flag;
 use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_config::raw::Raw;
+use wharf_config::standard_paths;
 
+use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
-use crate::os::{is_successor, only_root_changes};
+use crate::os::{is_journal, is_successor, only_root_changes};
+use crate::panel::words::Words;
+use crate::panel::{Panel, PanelEncryption, ServedContent};
+use crate::serve::{ReadyServer, ServePlan, run};
 use crate::setup::{config_file, flags_as_file, inputs, load};
-use crate::share::{Share, ShareAccess, confirm_open_share, user_name};
-
-/// Everything that is determined before the first socket is created.
-pub(crate) struct ServePlan {
-    /// The sources of the configuration, for reloads.
-    pub(crate) inputs: Inputs,
-    /// The configuration.
-    pub(crate) loaded: Loaded,
-    /// The configuration file, if there is one.
-    pub(crate) file: Option<PathBuf>,
-    /// The folder to share; `None` serves the configured accounts.
-    pub(crate) share: Option<Share>,
-    /// The server's own files named on the command line.
-    pub(crate) own_files: Vec<PathBuf>,
-    /// Whether to use colour.
-    pub(crate) is_coloured: bool,
-}
+use crate::share::{Share, ShareAccess};
+use quick_share::{confirm_open_share, folder, user_name};
 
 /// Serves until the server is stopped. Errors of a share are in the language of its start panel.
 pub(crate) fn serve(global: &GlobalArgs, options: &ServeArgs) -> Result<Exit, Failure> {
@@ -77,7 +45,7 @@ fn serve_from(
 ) -> Result<Exit, Failure> {
     let mut flags = options.flags();
     if is_share {
-        flags.extend(Share::flags(options)?);
+        flags.extend(quick_share::flags(options)?);
     }
     if is_share && !options.anonymous && file.is_some() {
         // The anonymous user of the configuration file does not apply to a share.
@@ -98,13 +66,26 @@ fn serve_from(
         print(&flags_as_file(&loaded.layers))?;
         return Ok(Exit::Done);
     }
-    let share = if is_share { Some(Share::from_options(options)?) } else { None };
+    let share = if is_share { Some(quick_share::share_of(options)?) } else { None };
     if let Some(share) = &share {
         confirm_open_share(share, options.yes)?;
         reject_generated_password(share)?;
     }
     let own_files = options.password_file.iter().filter(|path| path.is_file()).cloned().collect();
-    run::run(&ServePlan { inputs, loaded, file, share, own_files, is_coloured }, options)
+    let has_panel = has_panel(options);
+    // While the terminal can still be opened.
+    let width = if has_panel { terminal_width() } else { 0 };
+    run(&ServePlan {
+        inputs,
+        loaded,
+        file,
+        share,
+        own_files,
+        stop_after: options.stop_after,
+        has_panel,
+        on_ready: Box::new(move |plan, server| show(plan, server, width)),
+        is_coloured,
+    })
 }
 
 /// A successor is started on request of the old server, which has dropped its privileges; with a
@@ -124,7 +105,7 @@ fn account_as_comment(options: &ServeArgs, is_share: bool) -> Result<String, Fai
     if !is_share || options.anonymous {
         return Ok(String::new());
     }
-    let folder = Share::folder(options)?;
+    let folder = folder(options)?;
     let user = user_name(options)?;
     let permissions = if options.write { "read-write" } else { "read" };
     let home = format!("'{}'", folder.to_string_lossy().replace('\'', "'\\''"));
@@ -137,11 +118,49 @@ fn account_as_comment(options: &ServeArgs, is_share: bool) -> Result<String, Fai
 /// A generated password cannot be shown by a service, and must not be logged.
 fn reject_generated_password(share: &Share) -> Result<(), Failure> {
     match &share.access {
-        ShareAccess::Account { password, .. } if password.is_fresh && outputs::is_service() => {
+        ShareAccess::Account { password, .. } if password.is_fresh && is_journal() => {
             Err(Failure::usage("a service cannot display a generated password")
                 .hint("set one with --password-file FILE, or add accounts:  wharf user add"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Prints the start panel, or without one a generated password.
+fn show(plan: &ServePlan, server: &ReadyServer, width: usize) {
+    if plan.has_panel {
+        print_error(&panel(plan, server).text(width));
+    } else if let Some(share) = &plan.share {
+        print_generated_password(share);
+    }
+}
+
+fn panel(plan: &ServePlan, server: &ReadyServer) -> Panel {
+    let config = &plan.loaded.config;
+    let content = match &plan.share {
+        Some(share) => ServedContent::Share(share.clone()),
+        None => ServedContent::Accounts {
+            store: accounts::shown(config),
+            accounts: server.accounts,
+            anonymous: config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous),
+        },
+    };
+    let absolute = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+    Panel {
+        words: Words::of_locale(&standard_paths::language()),
+        config: plan.file.as_ref().map(absolute),
+        content,
+        listeners: server.listeners.clone(),
+        own_addresses: server.own_addresses.clone(),
+        encryption: server.certificate.map(|certificate| PanelEncryption {
+            fingerprint: certificate.fingerprint,
+            is_self_signed: certificate.is_self_signed,
+            require: config.tls.require,
+        }),
+        ports: config.passive.ports.0.clone(),
+        upload: config.limits.upload_rate,
+        download: config.limits.download_rate,
+        stop_after: plan.stop_after,
     }
 }
 
@@ -153,3 +172,22 @@ fn print_generated_password(share: &Share) {
         print_error(&format!("note: log in as {user} with the password {}\n", password.text));
     }
 }
+
+/// Whether it runs in a terminal, so that the start panel is shown instead of log lines.
+fn has_panel(options: &ServeArgs) -> bool {
+    !options.foreground_log
+        && !options.quiet
+        && !is_journal()
+        && std::io::stdout().is_terminal()
+        && std::io::stderr().is_terminal()
+}
+
+/// Columns of the terminal.
+fn terminal_width() -> usize {
+    let size = ratatui::crossterm::terminal::size();
+    let columns = size.map_or(0, |(columns, _)| usize::from(columns));
+    if columns == 0 { WIDTH_USUAL } else { columns }
+}
+
+/// Columns of a terminal that does not report them.
+const WIDTH_USUAL: usize = 80;

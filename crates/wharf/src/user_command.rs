@@ -26,8 +26,9 @@ use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
 use crate::hash_command::{ask_twice, hashed};
+use crate::prompt::confirm;
 use crate::setup::{config_file, inputs, load};
-use crate::share::{confirm, fresh};
+use crate::words::fresh;
 
 pub(crate) use self::group::group;
 
@@ -272,7 +273,7 @@ fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Fai
     }
     let (text, fresh) = if from.generate {
         let password = fresh()?;
-        (password.text.clone(), Some(password.text))
+        (password.clone(), Some(password))
     } else if let Some(file) = &from.password_file {
         (read_password_file(file)?, None)
     } else {

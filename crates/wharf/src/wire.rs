@@ -25,8 +25,8 @@ use wharf_storage::{
     DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve, ServerFiles,
 };
 
+use crate::addresses::own_addresses;
 use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_signed};
-use crate::panel::own_addresses;
 use crate::sandbox::reach::AccessPolicy;
 
 pub(crate) use accounts::{

@@ -1,7 +1,14 @@
 //! Generated passwords that are easy to read aloud: `maple-otter-26-quay-fern`.
 
+use wharf_config::outcome::Failure;
+
+/// A generated password.
+pub(crate) fn fresh() -> Result<String, Failure> {
+    fresh_password().map_err(|error| Failure::new(format!("cannot generate a password: {error}")))
+}
+
 /// Generates a password of four words and a number, with more than 40 bits of entropy.
-pub(crate) fn fresh_password() -> Result<String, getrandom::Error> {
+fn fresh_password() -> Result<String, getrandom::Error> {
     let mut parts = Vec::new();
     for _ in 0..WORDS_PER_PASSWORD {
         parts.push(word(below(WORDS.len())?).to_owned());

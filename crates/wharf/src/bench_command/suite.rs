@@ -11,7 +11,7 @@ use wharf_load::{
 use super::bar::{self, CaseProgress};
 use super::target::failure;
 use crate::cli::bench::{BenchArgs, BenchCases};
-use crate::share::fresh;
+use crate::words::fresh;
 
 /// The results of all cases.
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
             results: Results::default(),
         };
         if suite.wants_folder() {
-            let end = fresh()?.text;
+            let end = fresh()?;
             let folder = match options.dir.as_deref().map(|dir| dir.trim_end_matches('/')) {
                 Some(dir) => format!("{dir}/wharf-bench-{end}"),
                 None => format!("wharf-bench-{end}"),

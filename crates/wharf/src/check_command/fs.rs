@@ -15,7 +15,7 @@ use wharf_storage::TEMP_PREFIX;
 use super::page::CheckPage;
 use super::{Subjects, homes};
 use crate::os::{FileSystem, file_system, raise_file_limit};
-use crate::serve_command::capacity::DescriptorBudget;
+use crate::serve::capacity::DescriptorBudget;
 
 /// Maximum number of homes that are checked.
 const HOMES_MAX: usize = 10_000;

@@ -11,8 +11,8 @@ use wharf_server::diagnostics::is_private;
 use super::Subjects;
 use super::page::CheckPage;
 use super::ports::{permitted_port, shown};
+use crate::addresses::own_addresses;
 use crate::os::{Firewall, cloud, container, firewall};
-use crate::panel::own_addresses;
 use crate::wire;
 
 /// The proxy of a container needs memory for each published port.

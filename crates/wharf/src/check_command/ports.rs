@@ -11,10 +11,10 @@ use wharf_server::settings;
 
 use super::Subjects;
 use super::page::CheckPage;
+use crate::addresses::own_addresses;
 use crate::os::{
     PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, rejected_ports, reserved_ports,
 };
-use crate::panel::own_addresses;
 use crate::wire;
 
 /// Maximum number of ports whose owners are determined; each needs a search of system tables.

@@ -1,13 +1,11 @@
 //! Opens the log outputs: the terminal of the start panel, the log, the transfer log.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use wharf_config::choice::{LogFormat, LogLevel};
 use wharf_config::keys;
 use wharf_config::outcome::Failure;
 
-use crate::cli::serve::ServeArgs;
 use crate::log::audit::Audit;
 use crate::log::journal::JournalSocket;
 use crate::log::line::LineFormat;
@@ -19,28 +17,9 @@ use crate::os::is_journal;
 use crate::sandbox::identity::SystemUser;
 
 /// Whether a service manager started this process and stores its output.
-pub(super) fn is_service() -> bool {
+fn is_service() -> bool {
     is_journal()
 }
-
-/// Whether it runs in a terminal, so that the start panel is shown instead of log lines.
-pub(super) fn has_panel(options: &ServeArgs) -> bool {
-    !options.foreground_log
-        && !options.quiet
-        && !is_service()
-        && std::io::stdout().is_terminal()
-        && std::io::stderr().is_terminal()
-}
-
-/// Columns of the terminal.
-pub(super) fn terminal_width() -> usize {
-    let size = ratatui::crossterm::terminal::size();
-    let columns = size.map_or(0, |(columns, _)| usize::from(columns));
-    if columns == 0 { WIDTH_USUAL } else { columns }
-}
-
-/// Columns of a terminal that does not report them.
-const WIDTH_USUAL: usize = 80;
 
 /// The configured filter.
 pub(super) fn wanted(config: &keys::Logging) -> LogFilter {

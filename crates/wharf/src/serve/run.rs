@@ -1,7 +1,6 @@
 //! Binding, serving, and graceful stop.
 
 use std::future::pending;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -15,12 +14,10 @@ use wharf_admin::listener::{AdminSocket, MetricsListener};
 use wharf_admin::{AdminBackend, Api};
 use wharf_config::chinese;
 use wharf_config::outcome::{Exit, Failure, plain, print_error};
-use wharf_config::standard_paths;
 use wharf_config::units::show_duration;
 use wharf_core::account::Count;
 use wharf_core::event::Events;
 use wharf_events::check::Checker;
-use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
 use wharf_storage::{Quotas, ServerFiles};
 
@@ -41,10 +38,10 @@ use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
-use super::{ServePlan, outputs, print_generated_password};
+use super::{ReadyCertificate, ReadyServer, ServePlan, outputs};
 use crate::accounts;
+use crate::addresses::{ServerAddress, addresses, own_addresses};
 use crate::ban_file::BanFile;
-use crate::cli::serve::ServeArgs;
 use crate::deliver;
 use crate::log::flushing::{FlushOnDrop, log_panics};
 use crate::log::record::{Level, LogRecord};
@@ -55,8 +52,6 @@ use crate::os::{
     mask_new_files, raise_file_limit,
 };
 use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
-use crate::panel::words::Words;
-use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::sandbox::identity::{SystemUser, drop_capabilities, remember_name};
 use crate::sandbox::reach::AccessPolicy;
 use crate::sandbox::{SandboxReport, SandboxStatus, confine, permissions};
@@ -71,7 +66,7 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 ///
 /// In this order: open and read what needs privileges, drop them, start threads. The kernel
 /// sandboxes single threads, and later ones inherit it.
-pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(plan: &ServePlan) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
     let inherited = inherited().map_err(|why| {
@@ -81,7 +76,7 @@ pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("cannot start threads", &error))?;
     let runtimes = workers.handles();
-    let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
+    let mut ready = workers.alone(prepare(plan, runtimes, inherited))?;
     ready.starter = starter(plan);
     let (report, delivery) = drop_privileges(plan, &mut ready)?;
     ready.report = Some(report);
@@ -92,7 +87,7 @@ pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure
     // Until all threads have ended, also after an error.
     let _flush = FlushOnDrop(Arc::clone(&ready.log));
     ready.start_delivery(delivery)?;
-    workers.run(serve(plan, options, ready))
+    workers.run(serve(plan, ready))
 }
 
 /// Everything that is opened and read before clients are served.
@@ -122,9 +117,6 @@ struct Ready {
     notes: Vec<String>,
     starter: Result<SuccessorStarter, String>,
     footprint: ProcessUsage,
-    has_panel: bool,
-    /// Columns of the terminal.
-    panel_width: usize,
     /// Warnings about unresolvable names of authentication servers.
     missing_hosts: Vec<String>,
 }
@@ -177,7 +169,6 @@ const NO_HANDLERS: &str = "cannot install signal handlers";
 
 async fn prepare(
     plan: &ServePlan,
-    options: &ServeArgs,
     runtimes: Vec<Runtime>,
     inherited: Vec<Inherited>,
 ) -> Result<Ready, Failure> {
@@ -205,8 +196,7 @@ async fn prepare(
     let descriptors = DescriptorBudget::beside(settings.listen.len());
     let (sessions, descriptor_warning) = descriptors.of(settings.limits.connections);
     settings.limits.connections = sessions;
-    let has_panel = outputs::has_panel(options);
-    let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
+    let log = Arc::new(outputs::log(&config.log, plan.has_panel, identity.as_ref())?);
     // Before the first client, so that a stop during the start is graceful too.
     let signals = Signals::new().map_err(|error| Failure::io(NO_HANDLERS, &error))?;
     let control = ControlSockets::open(config, identity.as_ref());
@@ -251,9 +241,6 @@ async fn prepare(
         starter: Err(String::new()),
         // While system files can still be opened.
         footprint: ProcessUsage::open(),
-        has_panel,
-        // While the terminal can still be opened.
-        panel_width: if has_panel { outputs::terminal_width() } else { 0 },
         missing_hosts,
     })
 }
@@ -285,23 +272,21 @@ fn drop_privileges(
     Ok((confine(config.server.sandbox, &ready.reach)?, parts))
 }
 
-async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Result<Exit, Failure> {
+async fn serve(plan: &ServePlan, mut ready: Ready) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
-    let has_panel = ready.has_panel;
+    let has_panel = plan.has_panel;
     let log = Arc::clone(&ready.log);
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
     ready.warn(&warner);
     for note in &ready.notes {
         log.note(&LogRecord::new(Level::Info, "inherited-sockets").text("note", note));
     }
-    let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
-    let urls: Vec<_> =
-        addresses(&panel.listeners, &panel.own_addresses).iter().map(PanelAddress::url).collect();
-    if has_panel {
-        print_error(&panel.text(ready.panel_width));
-    } else if let Some(share) = &plan.share {
-        print_generated_password(share);
-    }
+    let server = ready_server(&ready);
+    let urls: Vec<_> = addresses(&server.listeners, &server.own_addresses)
+        .iter()
+        .map(ServerAddress::url)
+        .collect();
+    (plan.on_ready)(plan, &server);
     if let Some(report) = &ready.report {
         warner.of_sandbox(report);
     }
@@ -330,9 +315,10 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     }
     let control_listeners = (control.admin_socket.ok(), metrics);
     let watched = (accounts.watched, sources);
-    let exit =
-        until_stopped(bound, control_listeners, &mut signals, &graceful_stop, watched, options)
-            .await;
+    let exit = until_stopped(
+        bound, control_listeners, &mut signals, &graceful_stop, watched, plan.stop_after,
+    )
+    .await;
     drop((ban_file_writer, renewal));
     sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
@@ -426,7 +412,7 @@ async fn until_stopped(
     signals: &mut Signals,
     graceful_stop: &GracefulStop<'_>,
     watched: accounts_watch::Watching,
-    options: &ServeArgs,
+    stop_after: Option<Duration>,
 ) -> Exit {
     let handle = bound.handle();
     let admin = graceful_stop.admin;
@@ -448,7 +434,7 @@ async fn until_stopped(
     let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &admin.log));
     let mut measuring = Box::pin(measure(&handle));
     let mut time = Box::pin(async {
-        match options.stop_after {
+        match stop_after {
             Some(time) => sleep(time).await,
             None => pending().await,
         }
@@ -546,41 +532,15 @@ impl GracefulStop<'_> {
     }
 }
 
-fn panel(
-    plan: &ServePlan,
-    options: &ServeArgs,
-    bound: &Bound,
-    accounts: &Accounts,
-    encryption: Option<&wire::Encryption>,
-) -> Panel {
-    let config = &plan.loaded.config;
-    let listeners: Vec<(SocketAddr, ListenTls)> =
-        bound.listeners().iter().map(|listener| (listener.address, listener.tls)).collect();
-    let content = match &plan.share {
-        Some(share) => ServedContent::Share(share.clone()),
-        None => ServedContent::Accounts {
-            store: accounts::shown(config),
-            accounts: accounts.count,
-            anonymous: config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous),
-        },
-    };
-    Panel {
-        words: Words::of_locale(&standard_paths::language()),
-        config: plan
-            .file
-            .as_ref()
-            .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())),
-        content,
-        listeners,
+fn ready_server(ready: &Ready) -> ReadyServer {
+    let listeners = ready.bound.listeners();
+    ReadyServer {
+        listeners: listeners.iter().map(|listener| (listener.address, listener.tls)).collect(),
         own_addresses: own_addresses(),
-        encryption: encryption.map(|encryption| PanelEncryption {
+        accounts: ready.accounts.count,
+        certificate: ready.encryption.as_ref().map(|encryption| ReadyCertificate {
             fingerprint: encryption.tls.certificate.fingerprint(),
             is_self_signed: encryption.facts.is_self_signed,
-            require: config.tls.require,
         }),
-        ports: config.passive.ports.0.clone(),
-        upload: config.limits.upload_rate,
-        download: config.limits.download_rate,
-        stop_after: options.stop_after,
     }
 }

@@ -31,8 +31,8 @@ use super::gauges::Gauges;
 use super::metrics::{MetricsSnapshot, page};
 use super::reload::{ActiveConfig, Reloader};
 use super::warner::Warner;
-use crate::ban_command::{
-    self, holds, network, not_banned, not_locked, reject_allowed, reject_long, shown,
+use crate::ban_rules::{
+    holds, model, network, not_banned, not_locked, reject_allowed, reject_long, shown,
 };
 use crate::certificate::CertificateSummary;
 use crate::log::Log;
@@ -185,7 +185,7 @@ impl AdminService {
         };
         added.map_err(|full| Failure::new(full.to_string()))?;
         self.write_bans();
-        Ok(ban_command::model(&ban))
+        Ok(model(&ban))
     }
 
     fn lift(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
@@ -309,7 +309,7 @@ impl AdminBackend for AdminService {
     }
 
     fn bans(&self) -> Vec<Ban> {
-        self.holding().iter().map(ban_command::model).collect()
+        self.holding().iter().map(model).collect()
     }
 
     async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {

@@ -5,8 +5,8 @@ use std::io;
 use wharf_config::outcome::{Exit, Failure};
 use wharf_server::BindError;
 
+use crate::addresses::own_addresses;
 use crate::os::{PORT_REMEDY, port_owner};
-use crate::panel::own_addresses;
 
 /// The failure, with a hint.
 pub(super) fn bind_failure(error: BindError) -> Failure {
