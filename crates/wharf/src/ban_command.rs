@@ -10,13 +10,13 @@ use wharf_admin::client::AdminClient;
 use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_config::table::table;
 use wharf_config::units::{parse_duration, show_duration};
-use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, ThrottleSnapshot};
-
-use crate::ban_file::{BanFile, BanFileContent};
-use crate::ban_rules::{
+use wharf_runtime::ban_file::{BanFile, BanFileContent};
+use wharf_runtime::ban_rules::{
     holds, model, model_of_lock, network, not_banned, not_locked, reject_allowed, reject_long,
     shown,
 };
+use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, ThrottleSnapshot};
+
 use crate::cli::GlobalArgs;
 use crate::cli::ban::{BanArgs, BanCommand};
 use crate::cli::mistake::reason;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_load::RunProgress;
+use wharf_runtime::os::Signals;
 
 use crate::cli::bench::BenchArgs;
-use crate::os::Signals;
 use suite::Suite;
 
 /// Measures the server and prints the results.

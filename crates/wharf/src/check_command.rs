@@ -23,19 +23,19 @@ use wharf_config::chinese;
 use wharf_config::outcome::{Exit, Failure};
 use wharf_config::problem::Severity;
 use wharf_config::{Config, Loaded};
+use wharf_runtime::accounts::{FolderUse, file};
+use wharf_runtime::logins;
+use wharf_runtime::sandbox::identity::SystemUser;
+use wharf_runtime::sandbox::permissions;
+use wharf_runtime::sandbox::reach::StoreAccess;
+use wharf_runtime::wire::{accounts, check_certificate};
 
 use self::page::CheckPage;
-use crate::accounts::{FolderUse, file};
 use crate::cli::GlobalArgs;
 use crate::cli::check::{CheckArgs, CheckSubject};
 use crate::cli::running_server::SocketArgs;
-use crate::logins;
 use crate::running_server::{client, run_request};
-use crate::sandbox::identity::SystemUser;
-use crate::sandbox::permissions;
-use crate::sandbox::reach::StoreAccess;
 use crate::setup::{config_file, inputs, load};
-use crate::wire::{accounts, check_certificate};
 
 /// The context of a check.
 struct Subjects<'a> {

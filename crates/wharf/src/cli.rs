@@ -140,7 +140,7 @@ pub(crate) enum CliCommand {
         folder: PathBuf,
     },
     /// Internal: started by wharf to run programs
-    #[command(name = crate::deliver::WORKER_COMMAND, hide = true)]
+    #[command(name = wharf_runtime::deliver::WORKER_COMMAND, hide = true)]
     StartPrograms,
     /// Print version, target and features
     Version,

@@ -14,16 +14,16 @@ use wharf_import::render::{config_file as render_config, preview, report};
 use wharf_import::resolve::{load as load_found, resolve};
 use wharf_import::write::{ImportPlan, ImportedAccountChange, exists, write};
 use wharf_import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
+use wharf_runtime::accounts::{admin, all_records};
+use wharf_runtime::wire::check_certificate;
 use wharf_users::admin::{FileAdmin, UserAdmin};
 use wharf_users::file::{Setting, StoredHash};
 
-use crate::accounts::{admin, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::import::{ImportArgs, ImportCommand, OnConflict};
 use crate::hash_command::hashed;
 use crate::setup::{config_file, inputs, load};
 use crate::user_command::waits;
-use crate::wire::check_certificate;
 
 /// Number of passwords from which a progress message is printed before hashing.
 const HASHES_QUIET_MAX: usize = 40;

@@ -1,47 +1,35 @@
 //! The program `wharf`: shares a folder with one command, or serves accounts permanently.
 //!
 //! To follow the start of the program, read [`cli`] (what was typed), [`setup`] (which layers of
-//! configuration), [`wharf_config`] (what they mean), then [`wire`] (how they become the engine's
-//! settings) and [`serve_command`].
+//! configuration), [`wharf_config`] (what they mean), then [`serve_command`]
+//! and [`wharf_runtime::serve`].
 
-mod accounts;
-mod addresses;
 mod ban_command;
-mod ban_file;
-mod ban_rules;
 mod bench_command;
-mod certificate;
 mod check_command;
 mod cli;
 mod config_command;
-mod deliver;
 mod hash_command;
 mod import_command;
 mod json;
-mod log;
-mod logins;
 mod man_command;
-mod os;
 mod panel;
 mod prompt;
 mod remote_server;
 mod running_server;
-mod sandbox;
-mod serve;
 mod serve_command;
 mod service_command;
 mod setup;
-mod share;
 mod top_command;
 mod user_command;
 mod why_command;
-mod wire;
 mod words;
 
 use std::process::ExitCode;
 
 use wharf_config::hint;
 use wharf_config::outcome::{self, Exit, Failure};
+use wharf_runtime::{deliver, logins, os};
 
 use cli::{Cli, CliCommand};
 

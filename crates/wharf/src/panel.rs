@@ -11,10 +11,10 @@ use std::time::Duration;
 use wharf_config::choice::TlsRequire;
 use wharf_config::units::{show_duration, show_rate};
 use wharf_core::account::Rate;
+use wharf_runtime::addresses::{ServerAddress, addresses};
+use wharf_runtime::share::{Share, ShareAccess};
 use wharf_server::settings::ListenTls;
 
-use crate::addresses::{ServerAddress, addresses};
-use crate::share::{Share, ShareAccess};
 use layout::Layout;
 use words::Words;
 
@@ -230,9 +230,9 @@ mod tests {
     use wharf_config::choice::AnonymousPermissions;
     use wharf_config::table::text_width;
     use wharf_core::permission::Permissions;
+    use wharf_runtime::share::Password;
 
     use super::*;
-    use crate::share::Password;
 
     fn panel(content: ServedContent) -> Panel {
         Panel {

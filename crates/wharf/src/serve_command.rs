@@ -10,16 +10,16 @@ use wharf_config::gather::Flag;
 use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_config::raw::Raw;
 use wharf_config::standard_paths;
+use wharf_runtime::accounts;
+use wharf_runtime::os::{is_journal, is_successor, only_root_changes};
+use wharf_runtime::serve::{ReadyServer, ServePlan, run};
+use wharf_runtime::share::{Share, ShareAccess};
 
-use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
-use crate::os::{is_journal, is_successor, only_root_changes};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelEncryption, ServedContent};
-use crate::serve::{ReadyServer, ServePlan, run};
 use crate::setup::{config_file, flags_as_file, inputs, load};
-use crate::share::{Share, ShareAccess};
 use quick_share::{confirm_open_share, folder, user_name};
 
 /// Serves until the server is stopped. Errors of a share are in the language of its start panel.

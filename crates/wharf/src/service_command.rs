@@ -26,16 +26,16 @@ use wharf_config::keys::Listen;
 use wharf_config::outcome::{Exit, Failure, print};
 use wharf_config::standard_paths;
 use wharf_config::value::ListenPort;
+use wharf_runtime::accounts;
+use wharf_runtime::accounts::FolderUse;
+use wharf_runtime::logins;
+use wharf_runtime::os::{be_starter, be_successor};
+use wharf_runtime::sandbox::reach::written;
+use wharf_runtime::wire;
 
-use crate::accounts;
-use crate::accounts::FolderUse;
 use crate::cli::GlobalArgs;
 use crate::cli::service::{RunAs, ServiceCommand, ServiceFileKind};
-use crate::logins;
-use crate::os::{be_starter, be_successor};
-use crate::sandbox::reach::written;
 use crate::setup::{config_file, inputs, load};
-use crate::wire;
 
 /// Runs the command.
 pub(crate) fn service(global: &GlobalArgs, what: &ServiceCommand) -> Result<Exit, Failure> {

@@ -18,11 +18,11 @@ use wharf_config::Loaded;
 use wharf_config::account_error::{AccountError, is_missing, no_such_user};
 use wharf_config::outcome::{Exit, Failure, print, print_error};
 use wharf_config::password::read_password_file;
+use wharf_runtime::accounts;
 use wharf_users::admin::{AdminError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{EditError, Setting, StoreChange, StoredHash, UserRecord};
 use wharf_users::password::looks_like_hash;
 
-use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
 use crate::hash_command::{ask_twice, hashed};

@@ -21,15 +21,15 @@ use wharf_config::outcome::{Exit, Failure, print};
 use wharf_config::show::origin_of;
 use wharf_config::{Config, Loaded};
 use wharf_proto::path::VPath;
+use wharf_runtime::accounts::file;
+use wharf_runtime::logins::templated_homes;
+use wharf_runtime::sandbox::identity::{SystemUser, current_name};
+use wharf_runtime::wire::accounts;
 
-use crate::accounts::file;
 use crate::cli::GlobalArgs;
 use crate::cli::why::WhyArgs;
-use crate::logins::templated_homes;
 use crate::running_server::client;
-use crate::sandbox::identity::{SystemUser, current_name};
 use crate::setup::{config_file, inputs, load};
-use crate::wire::accounts;
 use act::Action;
 use subject::AccountSubject;
 

@@ -18,10 +18,15 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("crates/admin", "proto core server", "storage users"),
     ("crates/config", "proto core server users login accounts-sql", "testkit"),
     ("crates/import", "proto core config users", ""),
+    (
+        "crates/runtime",
+        "proto core config server storage users login accounts-sql admin events",
+        "testkit",
+    ),
     ("crates/load", "proto", "core server storage users"),
     (
         "crates/wharf",
-        "proto core config import server storage users login accounts-sql load admin events",
+        "proto core config import runtime server storage users accounts-sql load admin",
         "sim testkit",
     ),
     ("crates/sim", "proto core server storage load", ""),

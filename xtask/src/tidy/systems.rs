@@ -12,7 +12,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crates/users/src/", &["os.rs"]),
     ("crates/admin/src/", &["listener.rs", "listener/"]),
     ("crates/config/src/", &["standard_paths.rs", "standard_paths/"]),
-    ("crates/wharf/src/", &["os.rs", "os/"]),
+    ("crates/runtime/src/", &["os.rs", "os/"]),
+    ("crates/wharf/src/", &[]),
 ];
 
 const SUFFIXES: &[&str] = &["_unix", "_windows", "_linux", "_other"];

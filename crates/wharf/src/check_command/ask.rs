@@ -13,10 +13,10 @@ use wharf_load::{
     ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust, last_line,
 };
 use wharf_proto::reply::Code;
+use wharf_runtime::certificate::{ParsedCertificate, names_of};
 use wharf_server::diagnostics::is_private;
 
 use super::page::CheckPage;
-use crate::certificate::{ParsedCertificate, names_of};
 use crate::cli::check::CheckArgs;
 use crate::remote_server::{resolve, split, system_roots};
 

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use wharf_config::choice::Durability;
 use wharf_config::outcome::{Failure, plain};
 use wharf_config::units::show_size;
+use wharf_runtime::os::{FileSystem, file_system, raise_file_limit};
+use wharf_runtime::serve::capacity::DescriptorBudget;
 use wharf_storage::TEMP_PREFIX;
 
 use super::page::CheckPage;
 use super::{Subjects, homes};
-use crate::os::{FileSystem, file_system, raise_file_limit};
-use crate::serve::capacity::DescriptorBudget;
 
 /// Maximum number of homes that are checked.
 const HOMES_MAX: usize = 10_000;

@@ -6,14 +6,14 @@ use wharf_admin::model::{Listener, PassiveFailure};
 use wharf_config::Config;
 use wharf_config::outcome::Failure;
 use wharf_config::value::PublicAddress;
+use wharf_runtime::addresses::own_addresses;
+use wharf_runtime::os::{Firewall, cloud, container, firewall};
+use wharf_runtime::wire;
 use wharf_server::diagnostics::is_private;
 
 use super::Subjects;
 use super::page::CheckPage;
 use super::ports::{permitted_port, shown};
-use crate::addresses::own_addresses;
-use crate::os::{Firewall, cloud, container, firewall};
-use crate::wire;
 
 /// The proxy of a container needs memory for each published port.
 const PORTS_PUBLISHED_MANY: usize = 200;

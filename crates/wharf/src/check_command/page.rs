@@ -7,9 +7,9 @@ use wharf_config::chinese;
 use wharf_config::hint::with_config;
 use wharf_config::outcome::{Exit, Failure, counted, print, print_error};
 use wharf_config::table::text_width;
+use wharf_runtime::sandbox::permissions;
 
 use crate::json::json_line;
-use crate::sandbox::permissions;
 
 /// The findings of all subjects, in order.
 pub(super) struct CheckPage {

@@ -6,16 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use wharf_config::outcome::{Exit, Failure, plain};
+use wharf_runtime::addresses::own_addresses;
+use wharf_runtime::os::{
+    PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, rejected_ports, reserved_ports,
+};
+use wharf_runtime::wire;
 use wharf_server::net::try_address;
 use wharf_server::settings;
 
 use super::Subjects;
 use super::page::CheckPage;
-use crate::addresses::own_addresses;
-use crate::os::{
-    PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, rejected_ports, reserved_ports,
-};
-use crate::wire;
 
 /// Maximum number of ports whose owners are determined; each needs a search of system tables.
 const OWNERS_MAX: usize = 64;

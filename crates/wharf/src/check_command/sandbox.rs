@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use wharf_config::choice::{Durability, Sandbox, Symlinks};
 use wharf_config::outcome::Failure;
+use wharf_runtime::logins;
+use wharf_runtime::sandbox::identity::{current_name, is_root};
+use wharf_runtime::sandbox::own_files::{MOVE, beneath, own_files, server_files, within};
+use wharf_runtime::sandbox::reach::AccessPolicy;
+use wharf_runtime::sandbox::{SandboxStatus, permissions, rehearse, system};
 
 use super::page::CheckPage;
 use super::{Subjects, homes};
-use crate::logins;
-use crate::sandbox::identity::{current_name, is_root};
-use crate::sandbox::own_files::{MOVE, beneath, own_files, server_files, within};
-use crate::sandbox::reach::AccessPolicy;
-use crate::sandbox::{SandboxStatus, permissions, rehearse, system};
 
 pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;

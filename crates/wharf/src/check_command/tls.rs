@@ -11,14 +11,16 @@ use wharf_config::outcome::{Exit, Failure, counted};
 use wharf_config::standard_paths;
 use wharf_config::value::PublicAddress;
 use wharf_load::{Trust, client_config};
+use wharf_runtime::certificate::{
+    CertificateSummary, ParsedCertificate, PublicKey, covers, has_stored,
+};
+use wharf_runtime::wire::{self, Encryption};
 use wharf_server::server_config;
 use wharf_server::settings::TlsVersion;
 
 use super::Subjects;
 use super::page::CheckPage;
-use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, covers, has_stored};
 use crate::remote_server::system_roots;
-use crate::wire::{self, Encryption};
 
 /// Fewer days before the expiry of a certificate are a warning.
 const DAYS_LEFT_FEW: i64 = 14;

@@ -11,17 +11,17 @@ use wharf_config::account_error::{AccountError, open_failure};
 use wharf_config::login_sources::LoginSource;
 use wharf_config::outcome::{Failure, plain};
 use wharf_core::permission::Permissions;
+use wharf_runtime::accounts::{self, AccountStoreKind, all_records, database, file, shown};
+use wharf_runtime::os::{FolderAccess, file_system, may};
+use wharf_runtime::sandbox::identity::current_name;
+use wharf_runtime::wire::{anonymous_home, anonymous_permission_set};
 use wharf_users::admin::{AdminError, UserAdmin as _};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::{UserFile, UserRecord};
 
 use super::Subjects;
 use super::page::CheckPage;
-use crate::accounts::{self, AccountStoreKind, all_records, database, file, shown};
-use crate::os::{FolderAccess, file_system, may};
-use crate::sandbox::identity::current_name;
 use crate::user_command::waits;
-use crate::wire::{anonymous_home, anonymous_permission_set};
 
 /// Weak hashes, each with its prefix.
 const WEAK_HASHES: &[(&str, &str)] = &[
@@ -71,7 +71,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         });
     }
     let identity = subjects.identity()?;
-    let numbers = identity.as_ref().map(crate::sandbox::identity::SystemUser::numbers);
+    let numbers = identity.as_ref().map(wharf_runtime::sandbox::identity::SystemUser::numbers);
     let server = identity.as_ref().map_or_else(current_name, |identity| identity.name().to_owned());
     let mut sound = 0;
     for tenant in &tenants {

@@ -231,7 +231,7 @@ fn the_command_line_is_sound() {
 #[test]
 fn every_command_is_listed_in_the_top_level_help() {
     let help = Cli::command().render_help().to_string();
-    let is_hidden = |name: &String| name == crate::deliver::WORKER_COMMAND;
+    let is_hidden = |name: &String| name == wharf_runtime::deliver::WORKER_COMMAND;
     for name in command_names().filter(|name| !is_hidden(name)) {
         assert!(help.contains(&format!("\n  {name} ")), "{name}");
     }

@@ -3,8 +3,7 @@
 use wharf_config::chinese::is_chinese;
 use wharf_config::choice::AnonymousPermissions;
 use wharf_core::permission::Permissions;
-
-use crate::share::ShareAccess;
+use wharf_runtime::share::ShareAccess;
 
 /// The texts of one language.
 #[derive(Debug)]

@@ -10,13 +10,13 @@ use wharf_config::outcome::Failure;
 use wharf_config::password::{check_password, read_password_file};
 use wharf_config::raw::Raw;
 use wharf_core::permission::Permissions;
+use wharf_runtime::os::real_folder;
+use wharf_runtime::share::{Password, Share, ShareAccess};
 use wharf_users::name::check_name;
 
 use crate::cli;
 use crate::cli::serve::{ServeArgs, path_text};
-use crate::os::real_folder;
 use crate::prompt::confirm;
-use crate::share::{Password, Share, ShareAccess};
 use crate::words::fresh;
 
 /// Default name of the account.

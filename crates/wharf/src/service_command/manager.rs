@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use wharf_config::outcome::{Exit, Failure, plain, print, print_error};
+use wharf_runtime::accounts;
+use wharf_runtime::os::{change_owner, is_administrator, private_folder};
 
 use super::{ServiceSetup, launchd, systemd};
-use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
-use crate::os::{change_owner, is_administrator, private_folder};
 
 const SERVICE: &str = "wharf.service";
 /// The account that is created if it is missing.
@@ -292,7 +292,7 @@ fn hand_over(setup: &ServiceSetup, root: &Path, user: &str, owner: (u32, u32)) -
         }
     }
     for (used, home) in &setup.homes {
-        if !crate::os::may_write(&below(root, home), owner) {
+        if !wharf_runtime::os::may_write(&below(root, home), owner) {
             let (name, home) = (used.account(), home.display());
             notes.push(format!(
                 "the service user {user} cannot write to {home} of {name}; to fix it: \

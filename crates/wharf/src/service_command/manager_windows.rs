@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use wharf_config::outcome::{Exit, Failure, plain, print, print_error};
+use wharf_runtime::os::{SERVICE, appended, become_service, private_folder};
 use windows_service::Error;
 use windows_service::service::{
     Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl,
@@ -20,7 +21,6 @@ use super::{ServiceSetup, firewall};
 use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
-use crate::os::{SERVICE, appended, become_service, private_folder};
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
 

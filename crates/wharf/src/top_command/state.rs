@@ -109,7 +109,7 @@ impl TopState {
         }
     }
 
-    /// The session whose details are shown.
+    /// The session that is shown in detail.
     pub(super) fn details_of(&self) -> Option<u64> {
         match &self.view {
             View::Details(details) => Some(details.session.session_id),

@@ -10,11 +10,11 @@ use wharf_config::outcome::{Failure, counted, print, print_error};
 use wharf_config::raw::quoted;
 use wharf_config::store::masked;
 use wharf_config::table;
+use wharf_runtime::accounts::{AccountStoreKind, admin_of, all_records, reject_faults};
 use wharf_users::admin::{StoreErrorKind, UserAdmin};
 use wharf_users::file::{Holder, StoreChange, UserRecord};
 
 use super::missing_user;
-use crate::accounts::{AccountStoreKind, admin_of, all_records, reject_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::CopyArgs;
 

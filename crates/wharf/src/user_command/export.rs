@@ -6,12 +6,11 @@ use wharf_config::account_error::AccountError;
 use wharf_config::outcome::print;
 use wharf_core::account::Rate;
 use wharf_import::csv::{COLUMNS, written, written_paths};
+use wharf_runtime::accounts::all_records_or_fault;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
 use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
-
-use crate::accounts::all_records_or_fault;
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
 pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), AccountError> {

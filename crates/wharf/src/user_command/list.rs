@@ -4,13 +4,13 @@ use wharf_config::account_error::AccountError;
 use wharf_config::outcome::print;
 use wharf_config::raw::quoted;
 use wharf_config::table::table;
+use wharf_runtime::accounts::all_records;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, PERMISSIONS_DEFAULT};
 use wharf_users::permissions::format_permissions;
 
 use super::json;
 use super::show::{LoginStatus, login, quota};
-use crate::accounts::all_records;
 
 /// Filter of accounts.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,9 @@ use wharf_config::Config;
 use wharf_config::account_error::AccountError;
 use wharf_config::raw::quoted;
 use wharf_proto::path::VPath;
+use wharf_runtime::accounts::AccountStoreKind;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Holder, SettingOrigin, UserFile, UserRecord};
-
-use crate::accounts::AccountStoreKind;
 
 /// Origins of settings.
 pub(super) struct Origins {

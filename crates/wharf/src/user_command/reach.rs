@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use wharf_config::outcome::print_error;
+use wharf_runtime::accounts::all_records;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{NAME_MARK, UserRecord};
 
 use super::waits;
-use crate::accounts::all_records;
 use crate::cli::GlobalArgs;
 use crate::cli::running_server::SocketArgs;
 use crate::running_server::{RESTART, beyond_sandbox, client, server_of};

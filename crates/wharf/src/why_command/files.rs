@@ -7,14 +7,14 @@ use wharf_core::permission::Permissions;
 use wharf_core::storage::{Entries, LastLink, ListDetail, Storage};
 use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
+use wharf_runtime::os;
+use wharf_runtime::sandbox::identity::current_name;
+use wharf_runtime::sandbox::own_files::{named, own_files, server_files};
 use wharf_users::permissions::format_permissions;
 
 use super::act::Action;
 use super::subject::AccountSubject;
 use super::{DecidingFact, FactKind, Query, real_path};
-use crate::os;
-use crate::sandbox::identity::current_name;
-use crate::sandbox::own_files::{named, own_files, server_files};
 
 /// The fact that decides: the permission that allows it, or the first denial.
 pub(super) async fn decide(

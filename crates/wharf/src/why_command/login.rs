@@ -14,18 +14,18 @@ use wharf_core::account::{Count, is_name};
 use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Denied;
 use wharf_proto::path::VPath;
+use wharf_runtime::accounts;
+use wharf_runtime::ban_file::BanFile;
+use wharf_runtime::ban_rules::{holds, shown};
+use wharf_runtime::sandbox::own_files::server_files;
+use wharf_runtime::sandbox::reach::{AccessPolicy, StoreAccess};
+use wharf_runtime::wire;
 use wharf_users::file::UserRecord;
 
 use super::act::Action;
 use super::subject::AccountSubject;
 use super::{DecidingFact, FactKind, Query};
-use crate::accounts;
-use crate::ban_file::BanFile;
-use crate::ban_rules::{holds, shown};
 use crate::running_server::{RESTART, beyond_sandbox, server_of};
-use crate::sandbox::own_files::server_files;
-use crate::sandbox::reach::{AccessPolicy, StoreAccess};
-use crate::wire;
 
 /// Number and interval of polls for the count of the account's files: 10 s in total.
 const COUNT_POLLS_MAX: u32 = 1000;

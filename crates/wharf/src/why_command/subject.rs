@@ -10,14 +10,14 @@ use wharf_config::outcome::{Exit, Failure};
 use wharf_config::show::origin_of;
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
+use wharf_runtime::accounts::{AccountStoreKind, all_records, database};
+use wharf_runtime::wire;
 use wharf_users::admin::UserAdmin;
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::{SettingOrigin, StoredHash, UserFile, UserRecord};
 
 use super::Query;
-use crate::accounts::{AccountStoreKind, all_records, database};
 use crate::user_command::waits;
-use crate::wire;
 
 /// An account of a store.
 pub(super) struct AccountSubject {
