@@ -1,7 +1,8 @@
 //! A running server: from a plan to its end.
 //!
-//! [`outputs`] opens the logs; [`run`] binds, serves and stops. [`control`] opens the control
-//! socket; [`admin_backend`] answers its requests; [`reload`] applies a new configuration.
+//! [`stages`] opens everything and drops privileges, and [`run`] serves and stops. [`outputs`]
+//! opens the logs and [`control`] the control socket, whose requests [`admin_backend`] answers;
+//! [`reload`] applies a new configuration.
 
 mod admin_backend;
 mod bans;
@@ -18,6 +19,7 @@ mod reload;
 mod renewal;
 mod resolver;
 mod run;
+mod stages;
 mod startup;
 mod sweeping;
 mod warner;

@@ -1,66 +1,49 @@
-//! Binding, serving, and graceful stop.
+//! Serving, and graceful stop.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
-use wharf_accounts_sql::Creation;
 use wharf_admin::listener::{AdminSocket, MetricsListener};
 use wharf_admin::{AdminBackend, Api};
 use wharf_config::chinese;
 use wharf_config::outcome::{Exit, Failure, plain, print_error};
 use wharf_config::units::show_duration;
-use wharf_core::account::Count;
-use wharf_core::event::Events;
-use wharf_events::check::Checker;
-use wharf_server::{Bound, Handle, Server};
-use wharf_storage::{Quotas, ServerFiles};
+use wharf_server::{Bound, Handle};
 
-use super::admin_backend::{AdminService, starter};
+use super::admin_backend::AdminService;
 use super::bans::BanFileWriter;
-use super::binding::bind_failure;
-use super::capacity::DescriptorBudget;
-use super::control::ControlSockets;
-use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
-use super::inherited::{UnmatchedSocket, assign};
 use super::periodic::{measure, send_watchdog};
 use super::reload::{self, ActiveConfig, Reloader};
 use super::renewal::Renewal;
 use super::resolver::Resolver;
-use super::startup::{make_state_folder, own_files, reach as reach_of};
+use super::stages::{OpenedServer, ServerParts, StartedServer};
 use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
-use super::{ReadyCertificate, ReadyServer, ServePlan, outputs};
+use super::{ReadyCertificate, ReadyServer, ServePlan};
 use crate::accounts;
 use crate::addresses::{ServerAddress, addresses, own_addresses};
 use crate::ban_file::BanFile;
-use crate::deliver;
 use crate::log::flushing::{FlushOnDrop, log_panics};
 use crate::log::record::{Level, LogRecord};
 use crate::log::{Log, diagnostics};
-use crate::logins::{self, Sources};
+use crate::logins;
 use crate::os::{
-    Inherited, ProcessUsage, ServiceState, SignalRequest, Signals, StopReason, announce, inherited,
-    mask_new_files, raise_file_limit,
+    ServiceState, SignalRequest, Signals, StopReason, announce, inherited, mask_new_files,
+    raise_file_limit, report_to_predecessor,
 };
-use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
-use crate::sandbox::identity::{SystemUser, drop_capabilities, remember_name};
-use crate::sandbox::reach::AccessPolicy;
-use crate::sandbox::{SandboxReport, SandboxStatus, confine, permissions};
-use crate::wire::{self, Accounts};
+use crate::sandbox::{SandboxReport, SandboxStatus};
+use crate::wire;
 
 /// Number of yields before the end, in which log followers receive the last lines.
 const LAST_TURNS: u32 = 100;
-/// Ports below this are privileged.
-const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 /// Serves until it is stopped.
 ///
@@ -75,227 +58,54 @@ pub fn run(plan: &ServePlan) -> Result<Exit, Failure> {
     })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("cannot start threads", &error))?;
-    let runtimes = workers.handles();
-    let mut ready = workers.alone(prepare(plan, runtimes, inherited))?;
-    ready.starter = starter(plan);
-    let (report, delivery) = drop_privileges(plan, &mut ready)?;
-    ready.report = Some(report);
+    let opened = workers.alone(OpenedServer::open(plan, workers.handles(), inherited))?;
+    let confined = opened.confine(plan)?;
     workers.begin().map_err(|error| Failure::io("cannot start threads", &error))?;
-    ready.log.begin()?;
-    log_panics(&ready.log);
-    diagnostics::install(&ready.log);
+    let log = Arc::clone(confined.log());
+    log.begin()?;
+    log_panics(&log);
+    diagnostics::install(&log);
     // Until all threads have ended, also after an error.
-    let _flush = FlushOnDrop(Arc::clone(&ready.log));
-    ready.start_delivery(delivery)?;
-    workers.run(serve(plan, ready))
+    let _flush = FlushOnDrop(log);
+    let started = confined.start_delivery()?;
+    workers.run(serve(plan, started))
 }
 
-/// Everything that is opened and read before clients are served.
-struct Ready {
-    accounts: Accounts,
-    sources: Option<Arc<Sources>>,
-    encryption: Option<wire::Encryption>,
-    log: Arc<Log>,
-    bound: Bound,
-    signals: Signals,
-    identity: Option<SystemUser>,
-    reach: Arc<AccessPolicy>,
-    quotas: Option<Quotas>,
-    report: Option<SandboxReport>,
-    descriptors: DescriptorBudget,
-    sessions: Count,
-    /// A warning if fewer sessions are possible than configured.
-    descriptor_warning: Option<String>,
-    counters: Arc<Counters>,
-    control: ControlSockets,
-    /// Delivery of events, until it is started.
-    prepared_delivery: Option<deliver::PreparedDelivery>,
-    sinks: Arc<EventSinks>,
-    checker: Arc<OnceLock<Arc<Checker>>>,
-    server_files: ServerFiles,
-    /// Notes about inherited sockets.
-    notes: Vec<String>,
-    starter: Result<SuccessorStarter, String>,
-    footprint: ProcessUsage,
-    /// Warnings about unresolvable names of authentication servers.
-    missing_hosts: Vec<String>,
-}
-
-impl Ready {
-    /// Logs and prints warnings for the administrator.
-    fn warn(&self, warner: &Warner) {
-        for warning in self.encryption.iter().flat_map(|encryption| &encryption.warnings) {
-            warner.warn(warning);
-        }
-        for warning in &self.accounts.warnings {
-            warner.warn(warning);
-        }
-        warner.of_homes(&self.accounts.homes);
-        if self.accounts.homes.is_empty()
-            && self.accounts.warnings.is_empty()
-            && self.sources.is_none()
-        {
-            warner.no_accounts();
-        }
-        for why in &self.missing_hosts {
-            warner.warn(why);
-        }
-        let closed =
-            [self.control.admin_socket.as_ref().err(), self.control.metrics.as_ref().err()];
-        for why in closed.into_iter().flatten().chain(&self.descriptor_warning) {
-            warner.warn_for_good(why);
-        }
-    }
-
-    /// Starts delivery of events to hooks and webhooks.
-    fn start_delivery(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
-        let Some((prepared_delivery, (worker, spools))) = self.prepared_delivery.take().zip(parts)
-        else {
-            return Ok(());
-        };
-        let delivery = prepared_delivery.begin(worker, spools)?;
-        if let Some(checker) = delivery.checker() {
-            let _ = self.checker.set(Arc::clone(checker));
-        }
-        self.sinks.add(delivery);
-        Ok(())
-    }
-}
-
-/// The parts of event delivery that are opened or started as the server's user.
-type DeliveryParts = (deliver::HookWorker, deliver::WebhookSpools);
-
-const NO_HANDLERS: &str = "cannot install signal handlers";
-
-async fn prepare(
-    plan: &ServePlan,
-    runtimes: Vec<Runtime>,
-    inherited: Vec<Inherited>,
-) -> Result<Ready, Failure> {
-    let config = &plan.loaded.config;
-    permissions::reject_insecure(config, plan.file.as_deref())?;
-    let identity = SystemUser::wanted(&config.server)?;
-    make_state_folder(config)?;
-    let encryption = wire::encryption(config)?;
-    let mut accounts = match &plan.share {
-        Some(share) => wire::shared(share),
-        None => wire::accounts(config, plan.is_coloured, Creation::Wanted)?,
-    };
-    // A share has only the account that it was started with.
-    let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
-    if let Some(sources) = &sources {
-        accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
-    }
-    let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-    // A name that cannot be resolved now affects external clients only; the resolver warns, and
-    // retries.
-    let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
-    let mut settings = wire::settings(config, tls, public_address)?;
-    let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Rejected };
-    let assigned = assign(inherited, &settings.listen, surplus)?;
-    let descriptors = DescriptorBudget::beside(settings.listen.len());
-    let (sessions, descriptor_warning) = descriptors.of(settings.limits.connections);
-    settings.limits.connections = sessions;
-    let log = Arc::new(outputs::log(&config.log, plan.has_panel, identity.as_ref())?);
-    // Before the first client, so that a stop during the start is graceful too.
-    let signals = Signals::new().map_err(|error| Failure::io(NO_HANDLERS, &error))?;
-    let control = ControlSockets::open(config, identity.as_ref());
-    let reach = Arc::new(reach_of(plan, &accounts, &control, sources.is_some()));
-    let own = own_files(plan, &mut accounts)?;
-    let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
-    // A share stores nothing in the state folder.
-    let quotas = plan.share.is_none().then(|| wire::quotas(config));
-    let checker = Arc::default();
-    let stores =
-        Arc::new(wire::stores(config, quotas.as_ref(), &reach, own.clone()).checked(&checker));
-    let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
-    let counters = Arc::<Counters>::default();
-    let prepared_delivery = deliver::PreparedDelivery::of(config, &log)?;
-    let sinks = Arc::new(EventSinks::new(Arc::clone(&log), Arc::clone(&counters)));
-    let events: Arc<dyn Events> = sinks.clone();
-    let server = server.events(events);
-    let sockets = assigned.sockets.into_iter();
-    let server = sockets.fold(server, |server, (index, socket)| server.opened(index, socket));
-    let bound = server.bind().await.map_err(bind_failure)?;
-    Ok(Ready {
-        accounts,
-        sources,
-        encryption,
-        log,
-        bound,
-        signals,
-        identity,
-        reach,
-        quotas,
-        report: None,
-        descriptors,
-        sessions,
-        descriptor_warning,
-        counters,
-        control,
-        prepared_delivery,
-        sinks,
-        checker,
-        server_files: own,
-        notes: assigned.notes,
-        starter: Err(String::new()),
-        // While system files can still be opened.
-        footprint: ProcessUsage::open(),
-        missing_hosts,
-    })
-}
-
-/// Changes to the unprivileged user, and enters the sandbox.
-fn drop_privileges(
-    plan: &ServePlan,
-    ready: &mut Ready,
-) -> Result<(SandboxReport, Option<DeliveryParts>), Failure> {
-    let config = &plan.loaded.config;
-    ready.control.take_place();
-    if let Some(identity) = &ready.identity {
-        identity.change_state_owner(&config.state_folder());
-        identity.change_spool_owner(&deliver::spool_folder(config));
-        identity.assume()?;
-        if let Some(file) = &ready.accounts.reached.file {
-            permissions::readable_by(identity.name(), file)?;
-        }
-    }
-    drop_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    // Hook programs run as the same user, outside of the sandbox.
-    let parts = match &mut ready.prepared_delivery {
-        Some(prepared_delivery) => {
-            Some((prepared_delivery.start_worker()?, prepared_delivery.open_spools()?))
-        }
-        None => None,
-    };
-    remember_name();
-    Ok((confine(config.server.sandbox, &ready.reach)?, parts))
-}
-
-async fn serve(plan: &ServePlan, mut ready: Ready) -> Result<Exit, Failure> {
+async fn serve(plan: &ServePlan, started: StartedServer) -> Result<Exit, Failure> {
+    let StartedServer { parts, footprint, starter, sandbox } = started;
     let config = &plan.loaded.config;
     let has_panel = plan.has_panel;
-    let log = Arc::clone(&ready.log);
+    let log = Arc::clone(&parts.log);
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
-    ready.warn(&warner);
-    for note in &ready.notes {
-        log.note(&LogRecord::new(Level::Info, "inherited-sockets").text("note", note));
-    }
-    let server = ready_server(&ready);
+    parts.warn(&warner);
+    let server = ready_server(&parts);
     let urls: Vec<_> = addresses(&server.listeners, &server.own_addresses)
         .iter()
         .map(ServerAddress::url)
         .collect();
     (plan.on_ready)(plan, &server);
-    if let Some(report) = &ready.report {
-        warner.of_sandbox(report);
-    }
+    warner.of_sandbox(&sandbox);
     let ban_file_writer =
-        BanFileWriter::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
-    let admin = Arc::new(admin(plan, &mut ready, &warner, &ban_file_writer));
+        BanFileWriter::start(BanFile::of(config), parts.bound.handle(), Arc::clone(&log));
+    let reloader = Arc::new(reloader(plan, &parts, &sandbox, &warner));
+    let admin = Arc::new(AdminService {
+        handle: parts.bound.handle(),
+        log: Arc::clone(&log),
+        counters: Arc::clone(&parts.counters),
+        sinks: Arc::clone(&parts.sinks),
+        warner,
+        ban_file: Mutex::new(ban_file_writer.ban_file()),
+        gauges: Gauges::start(Arc::clone(&reloader)),
+        reloader,
+        stop: watch::Sender::new(None),
+        is_stopping: AtomicBool::new(false),
+        starter: Arc::new(Mutex::new(starter)),
+        successor: watch::Sender::new(None),
+        started: Instant::now(),
+        footprint,
+    });
     let renewal = Renewal::start(Arc::clone(&admin.reloader));
-    let sinks = Arc::clone(&admin.sinks);
-    let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
+    let ServerParts { accounts, sources, sinks, bound, mut signals, quotas, control, .. } = parts;
     log.note(&LogRecord::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(ServiceState::Ready);
     report_to_predecessor(Ok(()));
@@ -338,67 +148,44 @@ async fn end_followers(log: &Log) {
     }
 }
 
-/// The state for the JSON API.
-fn admin(
+/// What applies a new configuration.
+fn reloader(
     plan: &ServePlan,
-    ready: &mut Ready,
+    parts: &ServerParts,
+    sandbox: &SandboxReport,
     warner: &Arc<Warner>,
-    ban_file_writer: &BanFileWriter,
-) -> AdminService {
-    let footprint = std::mem::take(&mut ready.footprint);
-    let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
-    let handle = ready.bound.handle();
-    let log = Arc::clone(&ready.log);
+) -> Reloader {
     let in_force = ActiveConfig {
         config: plan.loaded.config.clone(),
         layers: plan.loaded.layers.clone(),
-        certificate: ready.encryption.as_ref().map(|encryption| encryption.facts.clone()),
-        sessions: ready.sessions,
+        certificate: parts.encryption.as_ref().map(|encryption| encryption.facts.clone()),
+        sessions: parts.sessions,
         last_reload: None,
     };
-    let report = ready.report.as_ref();
-    let reloader = Reloader {
+    Reloader {
         inputs: plan.inputs.clone(),
-        handle: handle.clone(),
-        log: Arc::clone(&log),
+        handle: parts.bound.handle(),
+        log: Arc::clone(&parts.log),
         warner: Arc::clone(warner),
         accounts: match &plan.share {
             Some(share) => {
-                let users = Arc::clone(&ready.accounts.users);
+                let users = Arc::clone(&parts.accounts.users);
                 reload::ReloadAccounts::Fixed(users, share.folder.clone())
             }
             None => reload::ReloadAccounts::Configured(
-                ready.accounts.watched.clone(),
-                ready.sources.clone(),
+                parts.accounts.watched.clone(),
+                parts.sources.clone(),
             ),
         },
-        quotas: ready.quotas.clone(),
-        descriptors: ready.descriptors,
-        reach: Arc::clone(&ready.reach),
+        quotas: parts.quotas.clone(),
+        descriptors: parts.descriptors,
+        reach: Arc::clone(&parts.reach),
         own_files: plan.own_files.clone(),
-        server_files: ready.server_files.clone(),
-        checker: Arc::clone(&ready.checker),
-        is_confined: report.is_some_and(|report| matches!(report.files, SandboxStatus::On(_))),
+        server_files: parts.server_files.clone(),
+        checker: Arc::clone(&parts.checker),
+        is_confined: matches!(sandbox.files, SandboxStatus::On(_)),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
-    };
-    let reloader = Arc::new(reloader);
-    let gauges = Gauges::start(Arc::clone(&reloader));
-    AdminService {
-        handle,
-        log,
-        counters: Arc::clone(&ready.counters),
-        sinks: Arc::clone(&ready.sinks),
-        warner: Arc::clone(warner),
-        ban_file: Mutex::new(ban_file_writer.ban_file()),
-        reloader,
-        stop: watch::Sender::new(None),
-        is_stopping: AtomicBool::new(false),
-        starter: Arc::new(Mutex::new(starter)),
-        successor: watch::Sender::new(None),
-        started: Instant::now(),
-        footprint,
-        gauges,
     }
 }
 
@@ -532,13 +319,13 @@ impl GracefulStop<'_> {
     }
 }
 
-fn ready_server(ready: &Ready) -> ReadyServer {
-    let listeners = ready.bound.listeners();
+fn ready_server(parts: &ServerParts) -> ReadyServer {
+    let listeners = parts.bound.listeners();
     ReadyServer {
         listeners: listeners.iter().map(|listener| (listener.address, listener.tls)).collect(),
         own_addresses: own_addresses(),
-        accounts: ready.accounts.count,
-        certificate: ready.encryption.as_ref().map(|encryption| ReadyCertificate {
+        accounts: parts.accounts.count,
+        certificate: parts.encryption.as_ref().map(|encryption| ReadyCertificate {
             fingerprint: encryption.tls.certificate.fingerprint(),
             is_self_signed: encryption.facts.is_self_signed,
         }),
