@@ -158,7 +158,8 @@ impl ConfigValue for Url {
             return Err(InvalidValue::new("invalid URL: it contains a password")
                 .hint("authenticate requests by a signature instead: secret_file"));
         }
-        let server = endpoint(text, &[Scheme::Http, Scheme::Https])?;
+        let server = endpoint(text, &[Scheme::Http, Scheme::Https])
+            .map_err(|why| why.hint("write the full URL, such as `https://example.com/wharf`"))?;
         Ok(Self(Some(WebhookUrl { whole: text.to_owned(), server })))
     }
 }
