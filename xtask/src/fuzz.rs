@@ -1,8 +1,11 @@
 //! Fuzzing: a short run of every target in the tests, and a long run manually.
 
 use std::fs::{self, File};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use crate::outcome::ProofOutcome;
@@ -25,16 +28,26 @@ const BYTES_MAX_ELSE: u32 = 64;
 /// In a long run the fuzzer should execute inputs rather than minimise its corpus.
 const COUNTING: &[&str] = &["-reduce_inputs=0", "-entropic=0", "-reload=0", "-print_final_stats=1"];
 
-/// Runs every target for a few seconds.
+/// Runs every target for a few seconds, one on each processor at a time.
 pub(crate) fn short(root: &Path) -> Result<(), String> {
     build(root)?;
-    for target in targets(root)? {
-        let mut command = command_of(root, &target)?;
-        command.args(["--", SHORT_SECONDS, TIMEOUT, MEMORY]).args(dictionary(root, &target));
-        quietly(&mut command, &target)?;
-        eprintln!("xtask: fuzz target {target}: nothing found");
-    }
-    Ok(())
+    let waiting = Mutex::new(targets(root)?.into_iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(target) = next() {
+            let mut command = command_of(root, &target)?;
+            command.args(["--", SHORT_SECONDS, TIMEOUT, MEMORY]).args(dictionary(root, &target));
+            quietly(&mut command, &target)?;
+            eprintln!("xtask: fuzz target {target}: nothing found");
+        }
+        Ok(())
+    };
+    let workers = available_parallelism().map_or(1, NonZeroUsize::get);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let panicked = |_| Err("a fuzz worker panicked".to_owned());
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(panicked))
+    })
 }
 
 /// Runs targets to a count of executions, and returns the counts.

@@ -77,6 +77,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let files = tree.texts.len();
     match findings.len() {
         0 => {
+            eprintln!("{}", language::counted(&tree));
             eprintln!("tidy: {files} files, nothing found");
             Ok(())
         }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_load::raise_file_limit;
+
 use crate::bench::account::{BenchAccount, CertificateFiles};
 use crate::bench::cases::{BenchCase, CaseGroup, CaseWork};
 use crate::bench::measure::{Figures, MeasurementContext};
@@ -30,6 +32,9 @@ pub(crate) struct Selection {
     pub(crate) slow_s: f64,
 }
 
+/// The clients need a socket per session, and one more for transfers; the servers inherit the
+/// limit.
+const FILES_MAX: u64 = 65_536;
 /// Memory of a process that serves one session, including kernel memory: the most measured for
 /// vsftpd, Pure-FTPd and ProFTPD.
 const PROCESS_BYTES: u64 = 3 * MIB / 4;
@@ -49,7 +54,8 @@ pub(crate) fn run(
 ) -> Result<MeasurementRecord, String> {
     let account = BenchAccount::find();
     let (installed, servers) = find_installed(places, selection, &account)?;
-    raise_file_limit();
+    // The load generator reports a limit that is too low.
+    let _ = raise_file_limit(FILES_MAX);
     report::print_line(&format!("preparing test files for {} cases", selection.cases.len()));
     let tree = TestTrees::prepare(places, &selection.cases, &account)?;
     let certificate = CertificateFiles::make(&places.base(false).join("tls"), &account)?;
@@ -263,19 +269,6 @@ fn space_shortage(case: &BenchCase, server: &BenchServer) -> Option<String> {
     is_short.then(|| {
         format!("its processes would need {:.1} GiB and {:.1} are free", gib(needed), gib(free))
     })
-}
-
-/// The clients need a socket per session, and one more for transfers; the servers inherit the
-/// limit.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const FILES_MAX: u64 = 65_536;
-    let own = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: Some(FILES_MAX), maximum: Some(FILES_MAX) };
-    if setrlimit(Resource::Nofile, raised).is_err() {
-        // Not root: raise it as far as possible. The load generator reports if it is too low.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own });
-    }
 }
 
 #[cfg(test)]

@@ -343,10 +343,7 @@ fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
                 ConfigProblem::error("duplicate webhook: another one has this URL", place.clone());
             problems.push(problem.hint("list all events in one of them"));
         }
-        let host = address.host.trim_matches(['[', ']']);
-        let is_here = host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        if !address.is_tls && !is_here {
+        if !address.server.scheme.is_tls() && !address.server.is_loopback() {
             let title = "events with names of accounts and files are sent unencrypted";
             let problem = ConfigProblem::warning(title, place.clone());
             problems.push(problem.hint("write https:// if the web server supports TLS"));

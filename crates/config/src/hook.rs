@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use wharf_core::event::catalog::{delivered_names, field_names};
+use wharf_login::endpoint::{Endpoint, Scheme};
 use wharf_users::nearest::nearest;
 
+use super::login_sources::endpoint;
 use super::raw::Raw;
 use super::renamed::{RENAMED_EVENTS, RENAMED_PLACEHOLDERS, renamed_hint};
 use super::value::{ConfigValue, InvalidValue};
@@ -133,47 +135,15 @@ impl ConfigValue for EventNames {
 
 /// URL of a webhook, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Url(pub Option<UrlParts>);
+pub struct Url(pub Option<WebhookUrl>);
 
-/// The parts of a webhook URL.
+/// The URL of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UrlParts {
-    /// As it was written.
+pub struct WebhookUrl {
+    /// As it was written: the folder of its queue is named after it.
     pub whole: String,
-    /// Whether it uses HTTPS.
-    pub is_tls: bool,
-    /// Name or IP address.
-    pub host: String,
-    /// The port, explicit or the default of the scheme.
-    pub port: u16,
-}
-
-impl UrlParts {
-    /// The URL for logs, without path and query, which are often secret.
-    pub fn shown(&self) -> String {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        format!("{scheme}://{}:{}", self.host, self.port)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (is_tls, rest) = match text.split_once("://")? {
-            ("https", rest) => (true, rest),
-            ("http", rest) => (false, rest),
-            _ => return None,
-        };
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-        let authority = rest.split(['/', '?', '#']).next().filter(|_| is_plain)?;
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-            _ => (authority, if is_tls { 443 } else { 80 }),
-        };
-        let is_host = !host.is_empty()
-            && !host.contains('@')
-            && (host.starts_with('[') == host.ends_with(']'))
-            && (!host.contains(':') || host.starts_with('['));
-        let whole = text.to_owned();
-        (is_host && port > 0).then(|| Self { whole, is_tls, host: host.to_owned(), port })
-    }
+    /// The web server; for logs, without path and query, which are often secret.
+    pub server: Endpoint,
 }
 
 impl ConfigValue for Url {
@@ -184,17 +154,13 @@ impl ConfigValue for Url {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        match UrlParts::parse(text) {
-            Some(address) => Ok(Self(Some(address))),
-            None if text.contains('@') => {
-                Err(InvalidValue::new("invalid URL: it contains a password")
-                    .hint("authenticate requests by a signature instead: secret_file"))
-            }
-            None => Err(InvalidValue::new(format!(
-                "invalid URL `{text}`: expected http:// or https:// and a host"
-            ))
-            .hint("write the full URL, such as `https://example.com/wharf`")),
+        if text.contains('@') {
+            return Err(InvalidValue::new("invalid URL: it contains a password")
+                .hint("authenticate requests by a signature instead: secret_file"));
         }
+        let server = endpoint(text, &[Scheme::Http, Scheme::Https])
+            .map_err(|why| why.hint("write the full URL, such as `https://example.com/wharf`"))?;
+        Ok(Self(Some(WebhookUrl { whole: text.to_owned(), server })))
     }
 }
 
@@ -226,10 +192,10 @@ mod tests {
 
     #[test]
     fn urls_are_complete_and_without_password() {
-        let address = |text: &str| parse::<Url>(text).unwrap().0.unwrap();
-        assert_eq!(address("https://a.example/x?y=z").shown(), "https://a.example:443");
+        let address = |text: &str| parse::<Url>(text).unwrap().0.unwrap().server;
+        assert_eq!(address("https://a.example/x?y=z").to_string(), "https://a.example:443");
         assert_eq!(address("http://[::1]:8080").port, 8080);
-        assert_eq!(address("http://[::1]/").host, "[::1]");
+        assert_eq!(address("http://[::1]/").host, "::1");
         assert_eq!(parse::<Url>("").unwrap(), Url(None));
         for wrong in [
             "example.com", "ftp://x", "https://", "https://a:b@c/", "https://a b/", "http://x:0/",

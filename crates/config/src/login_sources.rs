@@ -167,7 +167,7 @@ impl ConfigValue for OptionalUrl {
     }
 }
 
-fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
+pub(crate) fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
     let all: Vec<_> =
         words.iter().flat_map(|word| [format!("{word}HOST"), format!("{word}HOST:PORT")]).collect();

@@ -58,6 +58,7 @@ pub use net::{Transport, dial};
 pub use outcome::{Fairness, RunOutcome, TlsFacts};
 pub use pattern::Pattern;
 pub use plan::{Content, Dialogue, DialogueStep, DownloadMode, Listing, LoadCase, Mix, Plan};
+pub use process::raise_file_limit;
 pub use progress::RunProgress;
 pub use random::Random;
 pub use run::{PreparedRun, prepare};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The CPU time of this process, user and system.
@@ -10,11 +10,11 @@ pub(crate) fn cpu() -> Option<Duration> {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
 }
 
-/// Raises the limit on open files to `needed`.
+/// Raises the limit on open files of this process to `needed`, or as far as it may.
 ///
 /// # Errors
 /// The limit, if it is lower.
-pub(crate) fn raise_file_limit(needed: u64) -> Result<(), u64> {
+pub fn raise_file_limit(needed: u64) -> Result<(), u64> {
     let mut limit = getrlimit(Resource::Nofile);
     let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
     if is_enough(limit.current) {
@@ -26,5 +26,8 @@ pub(crate) fn raise_file_limit(needed: u64) -> Result<(), u64> {
         // Only root can raise the hard limit.
         limit.maximum = Some(needed);
     }
-    setrlimit(Resource::Nofile, limit).map_err(|_| before.maximum.unwrap_or_default())
+    setrlimit(Resource::Nofile, limit).map_err(|_| {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before });
+        before.maximum.unwrap_or_default()
+    })
 }

@@ -9,8 +9,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
-use wharf_load::{ClientSession, Error, ErrorKind, clock};
+use wharf_load::{ClientSession, Error, ErrorKind, clock, raise_file_limit};
 use wharf_proto::reply::Code;
 
 use crate::prove::folder;
@@ -61,7 +60,9 @@ const BIG_BYTES: usize = 64 << 20;
 
 fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let sizes = if run.plan.count >= PROOF.long.count { LARGE } else { SMALL };
-    raise_file_limit();
+    // This process needs one descriptor for each of thousands of connections. Where that is not
+    // permitted there are fewer clients, and the proof reports it.
+    let _ = raise_file_limit(u64::MAX);
     let mut server = ProofServer::new(run)?;
     server.set("limits", "connections = 10000");
     server.set("limits", "connections_per_ip = 20");
@@ -164,12 +165,4 @@ impl Times {
         }
         report.set("rss_mib_max", self.rss_mib_max);
     }
-}
-
-/// This process needs one descriptor for each of thousands of connections.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where that is not permitted there are fewer clients, and the proof reports it.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

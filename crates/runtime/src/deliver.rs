@@ -365,12 +365,12 @@ fn prepare(
         folder: spool_folder(config),
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let (log, shown) = (Arc::clone(log), address.shown());
+    let (log, shown) = (Arc::clone(log), address.server.to_string());
     let report: webhook::WebhookReportFn =
         Arc::new(move |found| log.note(&report::of_webhook(&shown, found)));
     match webhook::PreparedWebhook::new(settings, report) {
-        Ok(prepared) => Ok(Some((prepared, address.shown()))),
-        Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),
+        Ok(prepared) => Ok(Some((prepared, address.server.to_string()))),
+        Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.server))),
     }
 }
 

@@ -137,7 +137,7 @@ fn a_handshake_that_fails_and_one_that_does_not_resume_are_two_causes() {
 #[test]
 fn a_range_that_is_used_up_and_a_port_that_cannot_be_shared_are_two_causes() {
     let one = |world: World| world.settings(|settings| settings.passive.ports = 30_000..=30_000);
-    let script = "LOGIN;EPSV;CLIENT 2\nLOGIN;C: EPSV\nS: 425 *\nCLIENT 1\nDIAL";
+    let script = "LOGIN;EPSV;DIAL\nCLIENT 2\nLOGIN;C: EPSV\nS: 425 *";
     assert_diagnosed(&one(world()), script, &["no-free-port"]);
     let script = "SECURE;LOGIN;EPSV;CLIENT 2\nFORGETFUL;LOGIN;EPSV;C: RETR a\nS: 150 *\nDX\n\
                   WAIT 21s\nS: 425 *\nCLIENT 1\nDIAL";

@@ -363,7 +363,8 @@ mod tests {
         let (rule, _) = rule.split_once("Values of metric labels").unwrap();
         let exceptions: Vec<_> = rule.split('`').skip(1).step_by(2).collect();
         let guide = include_str!("../../../../docs/guide/logging.md");
-        let names = guide.lines().filter(|line| line.starts_with("| `"));
+        let (_, events) = guide.split_once("## Events of sessions").unwrap();
+        let names = events.lines().filter(|line| line.starts_with("| `"));
         let names = names.filter_map(|line| line.split('|').nth(1));
         let mut names: Vec<_> = names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
         names.retain(|name| !name.contains('_') && *name != "event");

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use wharf_config::Config;
 use wharf_config::choice::Symlinks;
-use wharf_config::hook::UrlParts;
 use wharf_config::value::{ListenPort, PublicAddress};
+use wharf_login::endpoint::Endpoint;
 
 /// Everything that a sandboxed server may access; the kernel denies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,17 +191,14 @@ fn connections(config: &Config, store: &StoreAccess) -> ConnectionPolicy {
     if config.active.enabled {
         return ConnectionPolicy::Made;
     }
-    let addresses = || config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let addresses =
+        || config.webhooks.iter().filter_map(|webhook| Some(&webhook.url.0.as_ref()?.server));
     let mut ports: BTreeSet<_> = addresses().map(|address| address.port).collect();
     ports.extend(&store.ports);
-    if addresses().any(is_name) || !store.ports.is_empty() {
+    if addresses().any(Endpoint::has_name) || !store.ports.is_empty() {
         ports.insert(DNS_PORT);
     }
     if ports.is_empty() { ConnectionPolicy::Never } else { ConnectionPolicy::Only(ports) }
-}
-
-fn is_name(address: &UrlParts) -> bool {
-    !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
 fn places(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Vec<PathRule> {
@@ -232,9 +228,10 @@ fn places(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Vec<PathRu
             add(path, PathAccess::Read);
         }
     }
-    let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
+    let webhooks =
+        config.webhooks.iter().filter_map(|webhook| Some(&webhook.url.0.as_ref()?.server));
     let resolves_names = matches!(config.passive.public_address, PublicAddress::Name(_));
-    if resolves_names || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
+    if resolves_names || !store.ports.is_empty() || webhooks.into_iter().any(Endpoint::has_name) {
         for path in NAME_LOOKUP {
             add(path.into(), PathAccess::Read);
         }
