@@ -1,6 +1,5 @@
 //! The command loop of one session: reads a line, sends a reply.
 
-use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,7 +222,6 @@ async fn next_line(
                 HandleChange::Configured => {}
             },
             line = control.line() => return Ok(line?),
-            () = revoked(session.data.as_deref()) => session.give_up_port(),
             () = until(clock.as_mut(), port.unwrap_or(deadline).min(deadline)) => {
                 if Instant::now() >= deadline {
                     return Err(exit);
@@ -233,14 +231,6 @@ async fn next_line(
                 }
             }
         }
-    }
-}
-
-/// Waits until another session needs the unused passive port.
-async fn revoked(port: Option<&DataPort>) {
-    match port {
-        Some(port) => port.revoked().await,
-        None => pending().await,
     }
 }
 

@@ -1,7 +1,6 @@
 //! One data connection: requested by PASV or PORT, opened when a transfer begins.
 
 use std::fmt;
-use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tracing::debug;
 
 use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
-use crate::ports::{AcceptedConn, AwaitedConn, Lease, PortEvent, UnexpectedPeers};
+use crate::ports::{AcceptedConn, Lease, PortEvent, UnexpectedPeers};
 use crate::regression::Regression;
 use crate::settings::SessionReuse;
 use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
@@ -29,13 +28,7 @@ const UNEXPECTED_MAX_ONCE: usize = 7;
 pub(crate) enum DataPort {
     /// The server listens, the client connects. The port is released at `until` if no transfer
     /// begins.
-    Passive {
-        lease: Lease,
-        awaited: AwaitedConn,
-        until: Instant,
-        offer: PassiveOffer,
-        is_watched: bool,
-    },
+    Passive { lease: Lease, until: Instant, offer: PassiveOffer, is_watched: bool },
     /// The client listens, the server connects.
     Active(SocketAddr),
 }
@@ -72,18 +65,6 @@ impl DataPort {
             lease.watch();
         }
         true
-    }
-
-    /// Waits until the port, on which no connection has arrived, is needed by another session.
-    /// Cancel safe.
-    pub(crate) async fn revoked(&self) {
-        let Self::Passive { lease, awaited, .. } = self else { return pending().await };
-        loop {
-            awaited.revoked().await;
-            if !lease.has_arrived() {
-                return;
-            }
-        }
     }
 
     /// The announcement of the passive port; none in active mode.
@@ -145,26 +126,24 @@ impl Opening<'_> {
         unexpected: &mut UnexpectedPeers,
     ) -> Result<Data, OpenError> {
         let (socket, lease) = match port {
-            DataPort::Passive { lease, awaited, .. } => {
-                match self.accept(&lease, &awaited, unexpected).await? {
-                    AcceptedConn::Plain(socket) => (socket, Some(lease)),
-                    AcceptedConn::Authenticated(mut stream) if self.tls.is_some() => {
-                        if self.direction == DataDirection::Out {
-                            stream.get_mut().0.release();
-                            let flushed = timeout(self.accept_timeout, stream.flush()).await;
-                            flushed
-                                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                                .map_err(OpenError::Network)?;
-                        }
-                        let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
-                        return Ok(Data { stream, resumed, lease: Some(lease) });
+            DataPort::Passive { lease, .. } => match self.accept(&lease, unexpected).await? {
+                AcceptedConn::Plain(socket) => (socket, Some(lease)),
+                AcceptedConn::Authenticated(mut stream) if self.tls.is_some() => {
+                    if self.direction == DataDirection::Out {
+                        stream.get_mut().0.release();
+                        let flushed = timeout(self.accept_timeout, stream.flush()).await;
+                        flushed
+                            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                            .map_err(OpenError::Network)?;
                     }
-                    // The client sent PROT C after PASV.
-                    AcceptedConn::Authenticated(_) => {
-                        return Err(OpenError::NotIdentified { times: 1 });
-                    }
+                    let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
+                    return Ok(Data { stream, resumed, lease: Some(lease) });
                 }
-            }
+                // The client sent PROT C after PASV.
+                AcceptedConn::Authenticated(_) => {
+                    return Err(OpenError::NotIdentified { times: 1 });
+                }
+            },
             DataPort::Active(to) => (self.connect(to).await?, None),
         };
         let Some((acceptor, binding_id, reuse)) = self.tls else {
@@ -182,12 +161,10 @@ impl Opening<'_> {
     }
 
     /// Waits for the client on the passive port. Other peers are closed, at a bounded rate, and
-    /// waiting continues for `accept_timeout` however many come (RFC 2577 §8, port stealing), or
-    /// until another session needs the port.
+    /// waiting continues for `accept_timeout` however many come (RFC 2577 §8, port stealing).
     async fn accept(
         &self,
         lease: &Lease,
-        awaited: &AwaitedConn,
         unexpected: &mut UnexpectedPeers,
     ) -> Result<AcceptedConn, OpenError> {
         let wait = async {
@@ -208,16 +185,9 @@ impl Opening<'_> {
                 }
             }
         };
-        let or_revoked = async {
-            tokio::select! {
-                biased;
-                arrived = wait => Some(arrived),
-                () = awaited.revoked() => None,
-            }
-        };
-        match timeout(self.accept_timeout, or_revoked).await {
-            Ok(Some(done)) => done,
-            Ok(None) | Err(_) => Err(match (lease.unproven(), unexpected.addresses().first()) {
+        match timeout(self.accept_timeout, wait).await {
+            Ok(done) => done,
+            Err(_) => Err(match (lease.unproven(), unexpected.addresses().first()) {
                 (0, None) => OpenError::TimedOut,
                 (0, Some(first)) => OpenError::OtherAddress(*first),
                 (times, _) => OpenError::NotIdentified { times },

@@ -1,7 +1,6 @@
 //! Leases of passive data ports.
 
 mod passive_listener;
-mod unconnected;
 mod unexpected;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +16,6 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use self::passive_listener::{PassiveListener, Sharing};
-use self::unconnected::Unconnected;
 use wharf_core::lock;
 
 use crate::admission::ClientPrefix;
@@ -25,7 +23,6 @@ use crate::net::{Net, at_port};
 use crate::tls::Acceptor;
 
 pub(crate) use self::passive_listener::{AcceptedConn, DataConnIdentity, PortEvent};
-pub(crate) use self::unconnected::AwaitedConn;
 pub(crate) use self::unexpected::UnexpectedPeers;
 
 /// Each retained port costs an unused file descriptor.
@@ -48,7 +45,6 @@ pub(crate) struct Ports {
     retained: Mutex<BTreeMap<u64, Lease>>,
     /// Sessions that wait for a port, in order of arrival.
     queue: LeaseQueue,
-    unconnected: Unconnected,
 }
 
 #[derive(Default)]
@@ -108,7 +104,6 @@ impl Ports {
             open: Mutex::default(),
             retained: Mutex::default(),
             queue: LeaseQueue::default(),
-            unconnected: Unconnected::default(),
         })
     }
 
@@ -207,8 +202,7 @@ impl Ports {
         }
     }
 
-    /// As [`Self::lease_retained`], and waits a bounded time while there is no port; meanwhile,
-    /// ports without a connection are taken from sessions of this address. Cancel safe.
+    /// As [`Self::lease_retained`], and waits a bounded time while there is no port. Cancel safe.
     pub(crate) async fn lease_in_turn(
         self: &Arc<Self>,
         net: &dyn Net,
@@ -225,7 +219,6 @@ impl Ports {
                 if let Some(lease) = self.lease(net, at, identity).await {
                     return lease;
                 }
-                self.unconnected.revoke_oldest(identity.peer);
                 // A timeout only repeats the attempt.
                 let _ = timeout(LEASE_RETRY, released).await;
             }

@@ -117,8 +117,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     let port = lease.port();
     let until = Instant::now() + session.settings.passive.accept_timeout.max(UNUSED_MAX);
     let offer = PassiveOffer { at: Instant::now(), announced, was_rejected: false };
-    let awaited = shared.ports.await_connection(identity.session, identity.peer);
-    let passive = DataPort::Passive { lease, awaited, until, offer, is_watched: false };
+    let passive = DataPort::Passive { lease, until, offer, is_watched: false };
     session.data = Some(Box::new(passive));
     session.transfer_order.note(TransferOrder::PassiveFirst);
     if let Some(pause) = passive_reply_pause(session) {

@@ -289,9 +289,7 @@ fn passive_ports_both_ends_and_nothing_else() {
     for command in ["PASV", "EPSV", "PASV"] {
         let ports: BTreeSet<_> = wires.iter_mut().map(|wire| used(command, wire)).collect();
         assert_eq!(ports, range.clone().collect(), "{command}");
-        // Never another port, and never one with a connection.
-        let connect = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).unwrap();
-        let _connected: Vec<_> = ports.iter().map(connect).collect();
+        // Never another port without a word.
         server.wire().expect(command, 425);
         // A new command releases the old port.
         for wire in &mut wires {
