@@ -1,7 +1,7 @@
 //! Hooks, webhooks and the upload check: connects their configuration with `wharf-events`.
 //!
-//! [`PreparedDelivery`] holds what is opened before the process is sandboxed; [`Delivery`] receives
-//! events afterwards. [`message`] builds the message of an event, [`report`] the log lines about
+//! `PreparedDelivery` holds what is opened before the process is sandboxed; `Delivery` receives
+//! events afterwards. `message` builds the message of an event, `report` the log lines about
 //! its delivery.
 
 use std::fs::File;

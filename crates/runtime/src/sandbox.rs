@@ -98,7 +98,7 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<SandboxR
     Ok(report)
 }
 
-/// The result of [`confine`], tried on a temporary thread.
+/// The result of `confine`, tried on a temporary thread.
 pub fn rehearse(sandbox: Sandbox, reach: &AccessPolicy) -> Result<SandboxReport, Failure> {
     std::thread::scope(|scope| {
         let trial = scope.spawn(|| confine(sandbox, reach));

@@ -1,8 +1,8 @@
 //! A running server: from a plan to its end.
 //!
-//! [`stages`] opens everything and drops privileges, and [`run`] serves and stops. [`outputs`]
-//! opens the logs and [`control`] the control socket, whose requests [`admin_backend`] answers;
-//! [`reload`] applies a new configuration.
+//! `stages` opens everything and drops privileges, and [`run`] serves and stops. `outputs`
+//! opens the logs and `control` the control socket, whose requests `admin_backend` answers;
+//! `reload` applies a new configuration.
 
 mod admin_backend;
 mod bans;
