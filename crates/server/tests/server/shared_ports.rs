@@ -33,7 +33,7 @@ use wharf_users::single::Single;
     clippy::panic,
     reason = "only data ports are needed, and the test fails without them"
 )]
-#[path = "../../wharf/tests/clients/support/ports.rs"]
+#[path = "../../../wharf/tests/clients/support/ports.rs"]
 mod ports;
 
 /// Of ten, three have TLS and one address among them all; the others have addresses of their own.
