@@ -163,13 +163,17 @@ fn write_escaped(bytes: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Whether a letter can end a line, move a cursor, or change the direction of what is written
-/// around it: control characters, line and paragraph separators, and every character of the
-/// Unicode property `Bidi_Control`. Texts of clients are shown to administrators without them.
+/// around it, or is invisible so that two different texts look the same: control characters, line
+/// and paragraph separators, every character of the Unicode property `Bidi_Control`, and format
+/// characters without a shape. The joiners U+200C and U+200D are letters of some scripts and stay.
+/// Texts of clients are shown to administrators without them.
 pub fn is_deceptive(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{2028}' | '\u{2029}')
         || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}')
-        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(letter, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{feff}')
+        || matches!(letter, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -195,14 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn row_43_every_control_of_direction_is_escaped_and_letters_of_such_scripts_are_not() {
-        let controls = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+    fn row_43_controls_of_direction_and_invisible_letters_are_escaped_and_scripts_are_not() {
+        let controls = "\u{ad}\u{180e}\u{200b}\u{2060}\u{feff}\u{fff9}\u{e0001}\u{e0041}\
+                        \u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
                         \u{2066}\u{2067}\u{2068}\u{2069}\u{2028}\u{2029}\u{85}\u{7f}";
         for letter in controls.chars() {
             let text = escaped(format!("a{letter}b").as_bytes());
             assert!(text.starts_with("a\\x") && text.is_ascii(), "{text}");
         }
-        for plain in ["مرحبا", "שלום", "\u{200d}", "中文"] {
+        for plain in ["مرحبا", "שלום", "\u{200c}", "\u{200d}", "中文", "🇩🇪"] {
             assert_eq!(escaped(plain.as_bytes()), plain);
         }
     }
