@@ -420,6 +420,8 @@ mod tests {
         assert_eq!(bench.list("NLST -R d/*").await, "d/c.txt / d/e / d/e/f");
         assert_eq!(bench.list("NLST -R *.txt").await, "a.txt / b.txt");
         assert_eq!(names(bench.list("LIST -R d*").await), ".:|d||./d:|c.txt|e||./d/e:|f");
+        assert_eq!(bench.list("LIST -R nosuch*").await, "");
+        assert_eq!(names(bench.list("LIST -R d/e/*").await), "d/e:|f");
     }
 
     #[tokio::test]

@@ -34,12 +34,15 @@ pub(crate) fn tree(
     blocking_pool: &BlockingPool,
 ) -> ByteStream {
     let (pool, permission) = (blocking_pool.clone(), Permissions::LIST);
+    let pattern = formatter.only.take();
+    let has_pattern = pattern.is_some();
     let walk = DirectoryWalk::new(files.clone(), at.clone(), permission, DEPTH_MAX, pool)
-        .matching(formatter.only.take());
+        .matching(pattern);
     Box::pin(TreeLines {
         step: Some(Box::pin(walk.step())),
         files,
         top: at,
+        has_pattern,
         formatter,
         tree_prefix,
     })
@@ -53,6 +56,8 @@ struct TreeLines {
     step: Option<WalkStep>,
     files: SessionFiles,
     top: VPath,
+    /// The first directory shows only what matches a pattern; without a match it has no block.
+    has_pattern: bool,
     formatter: LineFormatter,
     tree_prefix: TreePrefix,
 }
@@ -61,6 +66,9 @@ impl TreeLines {
     fn lines(&mut self, folder: WalkedDirectory) -> Bytes {
         let mut out = Vec::with_capacity(folder.entries.len() * 80);
         let below = below(&self.top, &folder.at);
+        if self.has_pattern && below.is_empty() && folder.entries.is_empty() {
+            return Bytes::new();
+        }
         if let Some(title) = &self.tree_prefix.title {
             if !below.is_empty() {
                 out.extend_from_slice(b"\r\n");
