@@ -56,9 +56,9 @@ pub enum ErrorKind {
     PastPartial(u64),
     /// The partial upload is older than its retention.
     Expired,
-    /// An earlier upload that was to replace the file ended early and was not kept, so continuing
-    /// it would mix two files.
-    Interrupted,
+    /// An earlier upload that was to replace the file from this offset on ended early and was not
+    /// kept, so continuing it behind the offset would mix two files.
+    Interrupted(u64),
     /// The file is in use; a retry may succeed.
     Busy,
     /// A temporary shortage of a resource, such as open files.
@@ -161,7 +161,7 @@ impl fmt::Display for ErrorKind {
                 );
             }
             Self::Expired => "the partial upload has expired",
-            Self::Interrupted => "an earlier upload was interrupted and not kept",
+            Self::Interrupted(_) => "an earlier upload was interrupted and not kept",
             Self::Outdated => "the file changed since the partial upload",
             Self::NotFound => "no such file or directory",
             Self::Exists => "file exists",

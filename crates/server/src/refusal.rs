@@ -183,9 +183,13 @@ impl From<Error> for Refusal {
                 Code::BAD_RESTART,
                 "Partial upload has expired; restart from the beginning.",
             ),
-            ErrorKind::Interrupted => Self::new(
+            ErrorKind::Interrupted(0) => Self::new(
                 Code::BAD_RESTART,
                 "Interrupted upload was not kept; restart from the beginning.",
+            ),
+            ErrorKind::Interrupted(start) => Self::new(
+                Code::BAD_RESTART,
+                format!("Interrupted upload was not kept; use REST {start} or less."),
             ),
             ErrorKind::Unfinished(0) => Self::new(
                 Code::FILE_UNAVAILABLE,

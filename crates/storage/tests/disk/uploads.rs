@@ -513,7 +513,7 @@ async fn row_33_an_interrupted_overwrite_that_was_not_kept_cannot_be_continued()
     feed(&mut sink, b"new").await;
     sink.abort().await;
     for start in [Start::At(3), Start::At(6), Start::At(1)] {
-        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Interrupted], "resume");
+        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Interrupted(0)], "resume");
     }
     assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"0123XY");
     // From the beginning it is whole, and afterwards REST works again.
@@ -534,7 +534,7 @@ async fn row_33_an_interrupted_restart_that_was_not_kept_can_begin_again_where_i
     feed(&mut sink, b"new").await;
     sink.abort().await;
     for start in [Start::At(5), Start::At(7), Start::At(10)] {
-        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Interrupted], "resume");
+        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Interrupted(4)], "resume");
     }
     let mut sink = begin(&disk, "/f", Start::At(4)).await;
     feed(&mut sink, b"new").await;
@@ -557,7 +557,7 @@ async fn row_33_an_interrupted_overwrite_is_not_continued_in_the_renamed_file() 
         disk.rename(&path(from), &path(to), Replace::Allowed).await.unwrap();
         let started = disk.write(&path(to), write(Start::At(3))).await;
         if is_interrupted {
-            fails(started, &[ErrorKind::Interrupted], "resume");
+            fails(started, &[ErrorKind::Interrupted(0)], "resume");
             continue;
         }
         let mut sink = started.unwrap();
@@ -584,7 +584,7 @@ async fn row_33_an_interrupted_restart_inside_a_file_is_not_forgotten() {
             assert_eq!(content(&disk, &path("/f")).await.unwrap(), whole);
         }
         Err(error) => {
-            assert_eq!(error.kind, ErrorKind::Interrupted);
+            assert_eq!(error.kind, ErrorKind::Interrupted(0));
             assert_eq!(content(&disk, &path("/f")).await.unwrap(), [b'O'; 100]);
         }
     }

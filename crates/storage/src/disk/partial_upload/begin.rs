@@ -269,9 +269,9 @@ impl PartialUpload {
                 let (old, length) = tree.root.open_file(at)?;
                 let keep = resumed_length(start, length)?;
                 if matches!(start, Start::At(1..))
-                    && self.interrupted_at(tree).is_some_and(|begun| keep > begun)
+                    && let Some(begun) = self.interrupted_at(tree).filter(|begun| keep > *begun)
                 {
-                    return Err(ErrorKind::Interrupted.into());
+                    return Err(ErrorKind::Interrupted(begun).into());
                 }
                 self.reserve_space(keep)?;
                 self.copying = PrefixCopy::of(old, keep)?;
