@@ -158,7 +158,7 @@ impl RateLimiter {
     pub(crate) fn burst(&self, most: usize) -> Burst {
         let generation = self.generation();
         if !self.is_limited() {
-            return Burst { bytes: most.max(1), generation, buckets: Vec::new() };
+            return self.unlimited(most);
         }
         let allowed = |bucket: &Arc<Bucket>| {
             let bytes = u128::from(bucket.rate()) * BURST_TIME.as_millis() / 1000;
@@ -167,6 +167,11 @@ impl RateLimiter {
         let buckets = self.current().buckets.clone();
         let bytes = buckets.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1));
         Burst { bytes, generation, buckets }
+    }
+
+    /// The same for bytes that no limit counts.
+    pub(crate) fn unlimited(&self, most: usize) -> Burst {
+        Burst { bytes: most.max(1), generation: self.generation(), buckets: Vec::new() }
     }
 
     /// The tightest rate in bytes a second.

@@ -10,9 +10,9 @@ use rustls::ServerConnection;
 use super::copy_socket::CopySocket;
 use super::{CopyStep, CopyTarget, CopyWork, socket_error};
 use crate::net::CopyDirection;
-use crate::pump::TransferError;
 use crate::pump::closing::{Closing, EndRule, ended_between_records};
 use crate::pump::source_chunks::shortened;
+use crate::pump::{CopyLeft, TransferError};
 
 /// One read of a file that is sent.
 const PLAIN_BYTES: usize = 128 * 1024;
@@ -54,8 +54,13 @@ impl TlsSending {
 }
 
 impl CopyWork for TlsSending {
-    const DIRECTION: CopyDirection = CopyDirection::Send;
-    const RUN_BYTES: u64 = 4 * 1024 * 1024;
+    fn direction(&self) -> CopyDirection {
+        CopyDirection::Send
+    }
+
+    fn run_bytes(&self) -> u64 {
+        4 * 1024 * 1024
+    }
 
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         while self.tls.wants_write() {
@@ -110,11 +115,6 @@ impl TlsReceiving {
             received,
             closing: None,
         }
-    }
-
-    /// How it ended, after the end.
-    pub(super) fn closing(&self) -> Closing {
-        self.closing.unwrap_or(Closing::Orderly)
     }
 
     /// Decrypts received data. Returns whether the client has sent `close_notify`.
@@ -201,11 +201,20 @@ impl TlsReceiving {
 }
 
 impl CopyWork for TlsReceiving {
-    const DIRECTION: CopyDirection = CopyDirection::Receive;
-    const RUN_BYTES: u64 = 2 * 1024 * 1024;
+    fn direction(&self) -> CopyDirection {
+        CopyDirection::Receive
+    }
+
+    fn run_bytes(&self) -> u64 {
+        2 * 1024 * 1024
+    }
 
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         self.take(socket, most).unwrap_or_else(CopyStep::Failed)
+    }
+
+    fn left(self: Box<Self>) -> CopyLeft {
+        CopyLeft { file: None, closing: self.closing.unwrap_or(Closing::Orderly) }
     }
 }
 

@@ -105,7 +105,6 @@ fn aborted(text: &'static str) -> Reply {
 fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
     match ending {
         Ending::Done(DataEnd::Moved | DataEnd::Unchanged) => done(),
-        // `run` has converted it to the end of the session.
         Ending::Done(DataEnd::Ended(reason)) => failed(Ending::Ended(reason)),
         Ending::Done(DataEnd::Short) => {
             let reply = aborted("Fewer bytes received than announced with ALLO; resume with REST.");
