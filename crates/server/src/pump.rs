@@ -18,12 +18,13 @@ mod zlib;
 use std::io;
 
 use wharf_core::error::{Error, ErrorKind};
+use wharf_core::storage::Source;
 
 pub(crate) use self::closing::{Closing, EndRule};
 pub(crate) use self::local::{Copying, Digesting};
 pub(crate) use self::mover::Mover;
 pub(crate) use self::receive::Receiving;
-pub(crate) use self::send::{Sending, Sent};
+pub(crate) use self::send::Sending;
 use crate::blocking_pool::BlockingPool;
 
 /// One read or write at most: large enough that system calls cost little.
@@ -76,17 +77,11 @@ impl From<Error> for TransferError {
     }
 }
 
-/// The part of a file that is still to be sent.
-struct FileRemainder {
-    file: std::fs::File,
-    from: u64,
-    len: u64,
-}
-
 /// What a kernel copy leaves.
+#[derive(Default)]
 struct CopyLeft {
     /// The rest of a file, which is to be sent through memory. It may be empty.
-    file: Option<FileRemainder>,
+    source: Option<Source>,
     /// How an upload ended.
     closing: Closing,
 }

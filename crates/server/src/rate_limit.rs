@@ -203,13 +203,14 @@ impl RateLimiter {
         let begin =
             self.current().buckets.iter().filter(current).map(|bucket| bucket.take(bytes)).max();
         let Some(begin) = begin else { return };
-        let _waiting = WaitingMark::new(&self.is_waiting);
+        self.is_waiting.store(true, Ordering::Relaxed);
         tokio::select! {
             // Mostly there is nothing to wait for.
             biased;
             () = sleep_until(begin) => {}
             () = self.changed() => {}
         }
+        self.is_waiting.store(false, Ordering::Relaxed);
     }
 
     /// Runs `act`; `None` if it takes longer than the stall timeout. Cancel safe if `act` is.
@@ -241,22 +242,6 @@ impl RateLimiter {
 
     fn current(&self) -> MutexGuard<'_, TransferLimits> {
         lock(&self.current)
-    }
-}
-
-/// Marks a transfer as waiting for a rate limit while it lives.
-struct WaitingMark<'a>(&'a AtomicBool);
-
-impl<'a> WaitingMark<'a> {
-    fn new(is_waiting: &'a AtomicBool) -> Self {
-        is_waiting.store(true, Ordering::Relaxed);
-        Self(is_waiting)
-    }
-}
-
-impl Drop for WaitingMark<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -24,9 +25,10 @@ use crate::control::Control;
 use crate::data::{DataPort, OpenError, Opening, PassiveOffer};
 use crate::data_conn_outcome::Opened;
 use crate::drive::{Ending, PendingLine, drive_with_control};
+use crate::net::Stream;
 use crate::next::{AnnouncedSize, Job, Transfer, UploadTarget};
 use crate::ports::{Lease, UnexpectedPeers};
-use crate::pump::{Closing, EndRule, Flow, Mover, Receiving, Sending, Sent, TransferError};
+use crate::pump::{Closing, EndRule, Flow, Mover, Receiving, Sending, TransferError};
 use crate::rate_limit::RateLimiter;
 use crate::registry::{End, SessionHandle};
 use crate::regression::Regression;
@@ -50,6 +52,7 @@ const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(600), Duration::fro
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
 /// A longer transfer needs no wait: its client has read 150 long ago.
 const SHORT_MAX: Duration = Duration::from_secs(2);
+
 /// Runs the transfer requested by `line` to its last reply. Returns a line that was received
 /// meanwhile and is to be processed next.
 ///
@@ -146,9 +149,9 @@ async fn conclude(
         let is_doubtful = transfer_side.is_doubtful(moved);
         dying_client::wait(control, is_doubtful.then(|| transfer_side.started.elapsed())).await;
     }
+    let is_unchanged = matches!(end, Ending::Done(DataEnd::Unchanged));
     let mut outcome = finish(control, &session.handle, end, sink).await;
-    let is_unnoticed =
-        transfer_side.closing == Closing::WithoutNotify && !transfer_side.is_unchanged;
+    let is_unnoticed = transfer_side.closing == Closing::WithoutNotify && !is_unchanged;
     if is_unnoticed && outcome.is_complete() {
         outcome = outcome.without_notify(&transfer_side.end);
     }
@@ -176,7 +179,7 @@ fn opened<'a>(end: &'a Ending<DataEnd>, transfer_side: &DataTransfer) -> Opened<
 async fn wait_for_peer_close(
     control: &mut Control,
     session: &mut Session,
-    stream: Sent,
+    mut stream: Stream,
     replied_at: Instant,
     pending_line: &mut PendingLine,
 ) -> bool {
@@ -185,9 +188,10 @@ async fn wait_for_peer_close(
     }
     let most = PEER_CLOSE_MAX.get(usize::from(session.unclosed_downloads));
     let most = most.copied().unwrap_or(KEEPS_OPEN_MAX);
-    let ending =
-        drive_with_control(control, session, pin!(timeout(most, stream.ended())), pending_line)
-            .await;
+    // It closes its end once it has read everything; or resets it, or sends anything.
+    let mut byte = [0];
+    let closed = pin!(timeout(most, stream.read(&mut byte)));
+    let ending = drive_with_control(control, session, closed, pending_line).await;
     session.unclosed_downloads = match &ending {
         Ending::Done(Err(_)) => session.unclosed_downloads.saturating_add(1),
         _ => 0,
@@ -224,12 +228,9 @@ struct DataTransfer {
     sink: Option<Box<dyn Sink>>,
     announced: Option<AnnouncedSize>,
     end: EndRule,
-    /// The target of an upload.
-    target: Option<(VPath, UploadTarget)>,
+    target: Option<UploadTarget>,
     /// How it ended.
     closing: Closing,
-    /// Whether an append received no data.
-    is_unchanged: bool,
     /// How far the handshake of the data connection is.
     stage: watch::Sender<HandshakeStage>,
     is_open: bool,
@@ -238,7 +239,7 @@ struct DataTransfer {
     is_unproven: bool,
     lease: Option<Lease>,
     /// The connection after everything was sent.
-    sent: Option<Sent>,
+    sent: Option<Stream>,
     /// Unexpected peers on the port.
     unexpected: UnexpectedPeers,
     /// Whether the client resumes TLS sessions, if known.
@@ -248,8 +249,6 @@ struct DataTransfer {
 /// How the data side ended.
 enum DataEnd {
     Moved,
-    /// The session must end, for this reason, and nothing moved.
-    Ended(String),
     NotOpened(OpenError),
     Failed(TransferError),
     /// The data ended properly, but before the size announced with ALLO.
@@ -271,7 +270,7 @@ impl DataTransfer {
             Job::Receive { sink, path, is_ascii, announced, end: rule, target } => {
                 announcement = announced;
                 end = rule;
-                goal = Some((path.clone(), target));
+                goal = Some(target);
                 let direction = Direction::Upload;
                 (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
             }
@@ -299,7 +298,6 @@ impl DataTransfer {
             end,
             target: goal,
             closing: Closing::Orderly,
-            is_unchanged: false,
             stage: watch::Sender::new(HandshakeStage::Before),
             is_open: false,
             is_tls,
@@ -364,7 +362,9 @@ impl DataTransfer {
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
             // A shutdown does not wait for a client to connect, nor for its handshake.
-            reason = self.handle.ended(how) => return DataEnd::Ended(reason.into()),
+            reason = self.handle.ended(how) => {
+                return DataEnd::Failed(TransferError::SessionEnded(reason.into()));
+            }
         };
         let data = match opened {
             Ok(data) => data,
@@ -394,7 +394,7 @@ impl DataTransfer {
                 Ok(mut sending) => {
                     let ended = mover.run(&mut sending).await;
                     ended.map(|()| {
-                        self.sent = sending.into_sent();
+                        self.sent = sending.into_stream();
                         Closing::Orderly
                     })
                 }
@@ -412,44 +412,36 @@ impl DataTransfer {
     async fn done(&mut self, ended: Result<Closing, TransferError>) -> DataEnd {
         let came = self.handle.moved.load(Ordering::Relaxed);
         match ended {
-            Err(TransferError::SessionEnded(reason)) => DataEnd::Ended(reason),
             Err(cut) => DataEnd::Failed(cut),
             Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => {
                 DataEnd::Short
             }
             Ok(closing) => {
                 self.closing = closing;
-                let done = match closing {
-                    Closing::WithoutNotify if came == 0 => {
-                        without_a_byte(self.target.take(), self.end.requires_close_notify).await
-                    }
+                match closing {
+                    Closing::WithoutNotify if came == 0 => self.without_a_byte().await,
                     _ => DataEnd::Moved,
-                };
-                self.is_unchanged = matches!(done, DataEnd::Unchanged);
-                done
+                }
             }
+        }
+    }
+
+    /// The result of an empty upload without `close_notify`. It may have been truncated before its
+    /// first byte, so it must not replace content.
+    async fn without_a_byte(&mut self) -> DataEnd {
+        let (Some(target), Some(file)) = (&self.target, &self.file) else { return DataEnd::Moved };
+        match (target.files.size_of_target(&file.path).await, target.is_appended) {
+            (Ok(Some(_)), true) => DataEnd::Unchanged,
+            (Ok(_), _) if !self.end.requires_close_notify => DataEnd::Moved,
+            (Ok(None | Some(0)), false) => DataEnd::Moved,
+            _ => DataEnd::Failed(TransferError::NoCloseNotify),
         }
     }
 }
 
-/// The result of an empty upload without `close_notify`. It may have been truncated before its
-/// first byte, so it must not replace content.
-async fn without_a_byte(
-    target: Option<(VPath, UploadTarget)>,
-    requires_close_notify: bool,
-) -> DataEnd {
-    let Some((path, UploadTarget { files, is_appended })) = target else { return DataEnd::Moved };
-    match (files.size_of_target(&path).await, is_appended) {
-        (Ok(Some(_)), true) => DataEnd::Unchanged,
-        (Ok(_), _) if !requires_close_notify => DataEnd::Moved,
-        (Ok(None | Some(0)), false) => DataEnd::Moved,
-        _ => DataEnd::Failed(TransferError::NoCloseNotify),
-    }
-}
-
 fn report(session: &Session, outcome: &TransferOutcome, transfer_side: &DataTransfer) {
+    let bytes = session.handle.moved.load(Ordering::Relaxed);
     if transfer_side.is_open {
-        let bytes = session.handle.moved.load(Ordering::Relaxed);
         debug!(bytes, reason = outcome.reason, "data connection closed");
     }
     if outcome.is_data_failure {
@@ -459,7 +451,6 @@ fn report(session: &Session, outcome: &TransferOutcome, transfer_side: &DataTran
         session.emit(&Event::StorageFailed { reason: &outcome.reason });
     }
     if let Some(file) = &transfer_side.file {
-        let bytes = session.handle.moved.load(Ordering::Relaxed);
         if outcome.is_rejected {
             let (path, reason) = (&file.path, outcome.reason.as_str());
             let id = outcome.check_id.as_deref();

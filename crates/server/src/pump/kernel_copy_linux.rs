@@ -24,16 +24,17 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use wharf_core::error::Error;
-use wharf_core::storage::DetachedFile;
+use wharf_core::storage::{DetachedFile, Source};
 
-use self::copy_socket::{CopySocket, interest, receive_from_link, send_to_link};
+use self::copy_socket::{CopySocket, LINK_BLOCK_BYTES, interest, send_to_link};
 use self::tls_copy::{TlsReceiving, TlsSending};
-use super::mover::{Moved, Mover};
+use super::mover::{Moved, Mover, Stepped};
 use super::source_chunks::shortened;
-use super::{Closing, CopyLeft, FileRemainder, Flow, TransferError, bound, broken};
+use super::{CopyLeft, Flow, TransferError, bound, broken};
 use crate::net::{CopyDirection, KernelCopyLink, Socket, Stream};
 use crate::rate_limit::Burst;
 
+const MIB: u64 = 1024 * 1024;
 /// Bytes per system call, so that counters are updated regularly.
 const CALL_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a worker waits for a client that has kept up so far.
@@ -91,6 +92,10 @@ fn store(error: Errno) -> TransferError {
 pub(super) struct KernelCopy {
     connection: Socket,
     socket: Arc<CopySocket>,
+    /// What the socket must be ready for.
+    direction: CopyDirection,
+    /// Bytes per run if others wait for a worker: a few milliseconds of work.
+    run_bytes: u64,
     slow_peer: SlowPeer,
     /// `None` while a run has it.
     work: Option<Box<dyn CopyWork>>,
@@ -103,18 +108,12 @@ pub(super) struct KernelCopy {
 
 /// The copying of one transfer.
 trait CopyWork: Send {
-    /// What the socket must be ready for.
-    fn direction(&self) -> CopyDirection;
-
-    /// Bytes per run if others wait for a worker: a few milliseconds of work.
-    fn run_bytes(&self) -> u64;
-
     /// Copies about `most` bytes without waiting for the client.
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep;
 
     /// What is left after the last step.
     fn left(self: Box<Self>) -> CopyLeft {
-        CopyLeft { file: None, closing: Closing::Orderly }
+        CopyLeft::default()
     }
 }
 
@@ -139,14 +138,16 @@ impl KernelCopy {
         match stream {
             Stream::Plain(socket) => {
                 debug!(method = "sendfile", "sending a file");
-                Self::new(socket, SlowPeer::Wait, SendfileCopy { file, from, left: len })
+                let work = SendfileCopy { file, from, left: len };
+                Self::new(socket, CopyDirection::Send, 16 * MIB, SlowPeer::Wait, work)
             }
             Stream::Tls(stream) => {
                 let (transport, tls) = stream.into_inner();
                 debug!(method = "blocks, TLS", "sending a file");
                 let work = TlsSending::new(file, from, len, tls);
                 // Nothing is withheld on a download.
-                Self::new(transport.into_parts().0, SlowPeer::Wait, work)
+                let socket = transport.into_parts().0;
+                Self::new(socket, CopyDirection::Send, 4 * MIB, SlowPeer::Wait, work)
             }
         }
     }
@@ -162,7 +163,7 @@ impl KernelCopy {
             Stream::Plain(socket) => {
                 debug!(method = "splice", "receiving a file");
                 let work = SpliceCopy { file, pipe: Pipe::new().map_err(store)? };
-                Self::new(socket, SlowPeer::FallBack, work)
+                Self::new(socket, CopyDirection::Receive, 2 * MIB, SlowPeer::FallBack, work)
             }
             Stream::Tls(stream) => {
                 let (transport, tls) = stream.into_inner();
@@ -170,13 +171,15 @@ impl KernelCopy {
                 debug!(method = "blocks, TLS", "receiving a file");
                 let received = flow.mover.moved();
                 let work = TlsReceiving::new(file, (tls, withheld), flow.end, received);
-                Self::new(socket, SlowPeer::Accumulate, work)
+                Self::new(socket, CopyDirection::Receive, 2 * MIB, SlowPeer::Accumulate, work)
             }
         }
     }
 
     fn new(
         connection: Socket,
+        direction: CopyDirection,
+        run_bytes: u64,
         slow_peer: SlowPeer,
         work: impl CopyWork + 'static,
     ) -> Result<Self, TransferError> {
@@ -184,6 +187,8 @@ impl KernelCopy {
         Ok(Self {
             connection,
             socket,
+            direction,
+            run_bytes,
             slow_peer,
             work: Some(Box::new(work)),
             keeps_up: true,
@@ -194,18 +199,15 @@ impl KernelCopy {
 
     /// The connection after the last step, without TLS, and what is left.
     pub(super) fn into_parts(self) -> (Stream, CopyLeft) {
-        let none = CopyLeft { file: None, closing: Closing::Orderly };
-        (Stream::Plain(self.connection), self.work.map_or(none, CopyWork::left))
+        let left = self.work.map(CopyWork::left).unwrap_or_default();
+        (Stream::Plain(self.connection), left)
     }
 
     /// Considers how the last run ended, now that what it moved is paid for. Waits on the reactor
     /// until a slow client has read or sent something. Returns whether the copy is complete, if
     /// another run is of no use.
-    async fn before_run(
-        &mut self,
-        mover: &Mover<'_>,
-        direction: CopyDirection,
-    ) -> Result<Option<bool>, TransferError> {
+    async fn before_run(&mut self, mover: &Mover<'_>) -> Result<Option<bool>, TransferError> {
+        let direction = self.direction;
         match self.last {
             RunEnd::Done => return Ok(Some(true)),
             RunEnd::Unsupported => return Ok(Some(false)),
@@ -234,34 +236,27 @@ impl KernelCopy {
 
     /// Copies on a blocking worker until a reason to release it. Returns whether the copy is
     /// complete once it cannot continue.
-    pub(super) async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<bool>, TransferError> {
-        let Some(direction) = self.work.as_ref().map(|work| work.direction()) else {
-            return Err(store(Errno::IO));
-        };
-        if let Some(is_done) = self.before_run(mover, direction).await? {
+    pub(super) async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<bool> {
+        if let Some(is_done) = self.before_run(mover).await? {
             return Ok(Moved::Over(is_done));
         }
         let Some(mut work) = self.work.take() else { return Err(store(Errno::IO)) };
         let worker = mover.blocking_pool().acquire().await;
         // Readiness from before the run is outdated after it.
         if let Socket::Tcp(connection) = &self.connection {
-            connection.clear_ready(interest(direction));
+            connection.clear_ready(interest(self.direction));
         }
         let (socket, may_wait) = (Arc::clone(&self.socket), self.keeps_up);
-        let (mut counter, run_bytes) = (mover.counter(budget), work.run_bytes());
+        let run_bytes = self.run_bytes;
+        let (mut counter, direction) = (mover.counter(budget), self.direction);
         let mut running = RunningCopy { socket: &self.socket, is_running: true };
         let run = mover.blocking_pool().spawn(move || {
             let began = Instant::now();
             let ended = loop {
-                match work.step(&socket, counter.left()) {
+                match work.step(&socket, counter.left) {
                     CopyStep::Moved(bytes) => {
                         counter.count(bytes);
-                        let is_long =
-                            || counter.moved() >= run_bytes || began.elapsed() >= RUN_TIME;
+                        let is_long = || counter.moved >= run_bytes || began.elapsed() >= RUN_TIME;
                         if counter.is_over() || worker.is_wanted() && is_long() {
                             break Ok(RunEnd::Yield);
                         }
@@ -278,7 +273,7 @@ impl KernelCopy {
                 }
             };
             drop(worker);
-            (work, counter.moved(), ended)
+            (work, counter.moved, ended)
         });
         let (work, bytes, ended) = run.await.map_err(broken)?;
         running.is_running = false;
@@ -315,14 +310,6 @@ struct SendfileCopy {
 }
 
 impl CopyWork for SendfileCopy {
-    fn direction(&self) -> CopyDirection {
-        CopyDirection::Send
-    }
-
-    fn run_bytes(&self) -> u64 {
-        16 * 1024 * 1024
-    }
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         if self.left == 0 {
             return CopyStep::Done;
@@ -349,8 +336,8 @@ impl CopyWork for SendfileCopy {
     }
 
     fn left(self: Box<Self>) -> CopyLeft {
-        let file = FileRemainder { file: self.file, from: self.from, len: self.left };
-        CopyLeft { file: Some(file), closing: Closing::Orderly }
+        let source = Source::File { file: self.file, from: self.from, len: self.left };
+        CopyLeft { source: Some(source), ..CopyLeft::default() }
     }
 }
 
@@ -410,14 +397,16 @@ impl Pipe {
 impl SpliceCopy {
     /// The same as a step, for a simulated connection.
     fn receive_from(&mut self, link: &dyn KernelCopyLink, most: usize) -> CopyStep {
-        let block = match receive_from_link(link, most) {
-            Ok(block) if block.is_empty() => return CopyStep::Done,
-            Ok(block) => block,
+        let mut block = vec![0; most.min(LINK_BLOCK_BYTES)];
+        let got = match link.read(&mut block) {
+            Ok(0) => return CopyStep::Done,
+            Ok(got) => got,
             Err(error) => return socket_error(&error),
         };
-        let written = self.file.allow(block.len());
-        match written.and_then(|()| Ok(self.file.0.file.write_all(&block)?)) {
-            Ok(()) => CopyStep::Moved(bound(block.len())),
+        let block = block.get(..got).unwrap_or_default();
+        let written = self.file.allow(got);
+        match written.and_then(|()| Ok(self.file.0.file.write_all(block)?)) {
+            Ok(()) => CopyStep::Moved(bound(got)),
             Err(error) => CopyStep::Failed(TransferError::Store(error)),
         }
     }
@@ -431,14 +420,6 @@ impl SpliceCopy {
 }
 
 impl CopyWork for SpliceCopy {
-    fn direction(&self) -> CopyDirection {
-        CopyDirection::Receive
-    }
-
-    fn run_bytes(&self) -> u64 {
-        2 * 1024 * 1024
-    }
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let socket = match socket {

@@ -5,7 +5,7 @@ use std::io;
 
 use wharf_core::storage::DetachedFile;
 
-use super::mover::{Moved, Mover};
+use super::mover::{Mover, Stepped};
 use super::{CopyLeft, Flow, TransferError};
 use crate::net::Stream;
 use crate::rate_limit::Burst;
@@ -27,12 +27,7 @@ impl KernelCopy {
         Err(TransferError::Network(io::ErrorKind::Unsupported.into()))
     }
 
-    #[expect(clippy::unused_async, reason = "as on Linux")]
-    pub(super) async fn step(
-        &mut self,
-        _: &Mover<'_>,
-        _: &Burst,
-    ) -> Result<Moved<bool>, TransferError> {
+    pub(super) async fn step(&mut self, _: &Mover<'_>, _: &Burst) -> Stepped<bool> {
         match *self {}
     }
 

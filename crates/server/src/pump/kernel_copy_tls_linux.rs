@@ -9,7 +9,6 @@ use rustls::ServerConnection;
 
 use super::copy_socket::CopySocket;
 use super::{CopyStep, CopyTarget, CopyWork, socket_error};
-use crate::net::CopyDirection;
 use crate::pump::closing::{Closing, EndRule, ended_between_records};
 use crate::pump::source_chunks::shortened;
 use crate::pump::{CopyLeft, TransferError};
@@ -54,14 +53,6 @@ impl TlsSending {
 }
 
 impl CopyWork for TlsSending {
-    fn direction(&self) -> CopyDirection {
-        CopyDirection::Send
-    }
-
-    fn run_bytes(&self) -> u64 {
-        4 * 1024 * 1024
-    }
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut &*socket) {
@@ -121,7 +112,9 @@ impl TlsReceiving {
     fn decrypt(&mut self, got: usize) -> Result<bool, TransferError> {
         let mut rest = self.wire.get(..got).unwrap_or_default();
         loop {
-            let state = self.tls.process_new_packets().map_err(broken)?;
+            let state = self.tls.process_new_packets().map_err(|error| {
+                TransferError::Network(io::Error::new(io::ErrorKind::InvalidData, error))
+            })?;
             let opened = state.plaintext_bytes_to_read();
             if opened > 0 {
                 let bytes = u64::try_from(opened).unwrap_or(u64::MAX);
@@ -201,27 +194,15 @@ impl TlsReceiving {
 }
 
 impl CopyWork for TlsReceiving {
-    fn direction(&self) -> CopyDirection {
-        CopyDirection::Receive
-    }
-
-    fn run_bytes(&self) -> u64 {
-        2 * 1024 * 1024
-    }
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         self.take(socket, most).unwrap_or_else(CopyStep::Failed)
     }
 
     fn left(self: Box<Self>) -> CopyLeft {
-        CopyLeft { file: None, closing: self.closing.unwrap_or(Closing::Orderly) }
+        CopyLeft { source: None, closing: self.closing.unwrap_or_default() }
     }
 }
 
 fn store(error: io::Error) -> TransferError {
     TransferError::Store(error.into())
-}
-
-fn broken(error: rustls::Error) -> TransferError {
-    TransferError::Network(io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -6,7 +6,7 @@ use wharf_core::Bytes;
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::{Sink, Source, StoreCopy};
 
-use super::mover::{BudgetMax, Moved, Mover, TransferStep};
+use super::mover::{Moved, Mover, Stepped, TransferStep};
 use super::source_chunks::SourceChunks;
 use super::{PIECE_BYTES, STORE_COPY_BYTES, TransferError, run_blocking};
 use crate::digest::{Algorithm, Digest};
@@ -54,15 +54,11 @@ impl TransferStep for Digesting {
     type Output = String;
     const HAS_CLIENT: bool = false;
 
-    fn budget_max(&self) -> BudgetMax {
-        BudgetMax::Limited(PIECE_BYTES)
+    fn bytes_max(&self) -> usize {
+        PIECE_BYTES
     }
 
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<String>, TransferError> {
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<String> {
         let Some(mut digest) = self.digest.take() else {
             return Err(Error::new(ErrorKind::Broken, "the checksum is complete").into());
         };
@@ -101,25 +97,17 @@ impl TransferStep for Copying<'_> {
     type Output = ();
     const HAS_CLIENT: bool = false;
 
-    fn budget_max(&self) -> BudgetMax {
-        match self.chunks {
-            Some(_) => BudgetMax::Limited(PIECE_BYTES),
-            None => BudgetMax::Unlimited(STORE_COPY_BYTES),
-        }
+    fn bytes_max(&self) -> usize {
+        if self.is_within_store() { STORE_COPY_BYTES } else { PIECE_BYTES }
     }
 
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<()>, TransferError> {
+    fn is_within_store(&self) -> bool {
+        self.chunks.is_none()
+    }
+
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<()> {
         let Some(chunks) = &mut self.chunks else {
-            let copied = self.sink.copy_step(StoreCopy::Added, super::bound(budget.bytes)).await?;
-            if copied > 0 {
-                return Ok(Moved::Bytes(usize::try_from(copied).unwrap_or(usize::MAX)));
-            }
-            self.sink.sync().await?;
-            return Ok(Moved::Over(()));
+            return complete(self.sink, budget, ()).await;
         };
         let piece = chunks.next(budget.bytes).await?;
         if piece.is_empty() {
@@ -131,6 +119,16 @@ impl TransferStep for Copying<'_> {
         self.sink.write(piece).await?;
         Ok(Moved::Bytes(bytes))
     }
+}
+
+/// Lets a sink that has all bytes copy them where they belong, and then sync them.
+pub(super) async fn complete<T>(sink: &mut dyn Sink, budget: &Burst, output: T) -> Stepped<T> {
+    let copied = sink.copy_step(StoreCopy::Added, super::bound(budget.bytes)).await?;
+    if copied > 0 {
+        return Ok(Moved::Bytes(usize::try_from(copied).unwrap_or(usize::MAX)));
+    }
+    sink.sync().await?;
+    Ok(Moved::Over(output))
 }
 
 /// Limits a file source to its first `most` bytes, so that no more is read ahead.

@@ -48,23 +48,24 @@ pub(crate) trait TransferStep {
     /// shutdown does not end what has stopped.
     const HAS_CLIENT: bool;
 
-    /// The largest useful budget of the next step.
-    fn budget_max(&self) -> BudgetMax;
+    /// The largest useful budget of the next step, in bytes.
+    fn bytes_max(&self) -> usize;
+
+    /// Whether the next step copies bytes within the store that were counted when they were
+    /// received. No rate limit counts them again.
+    fn is_within_store(&self) -> bool {
+        false
+    }
 
     /// Moves at most `budget.bytes`, and counts them with [`Mover::count`].
     fn step(
         &mut self,
         mover: &Mover<'_>,
         budget: &Burst,
-    ) -> impl Future<Output = Result<Moved<Self::Output>, TransferError>> + Send;
+    ) -> impl Future<Output = Stepped<Self::Output>> + Send;
 }
 
-/// A number of bytes, and whether the rate limits count them.
-pub(crate) enum BudgetMax {
-    Limited(usize),
-    /// A store copies bytes that were counted when they were received.
-    Unlimited(usize),
-}
+pub(crate) type Stepped<T> = Result<Moved<T>, TransferError>;
 
 /// The result of a step.
 pub(crate) enum Moved<T> {
@@ -93,9 +94,10 @@ impl<'a> Mover<'a> {
     ) -> Result<S::Output, TransferError> {
         let moving = async {
             loop {
-                let budget = match step.budget_max() {
-                    BudgetMax::Limited(bytes) => self.rate_limiter.burst(bytes),
-                    BudgetMax::Unlimited(bytes) => self.rate_limiter.unlimited(bytes),
+                let budget = if step.is_within_store() {
+                    self.rate_limiter.unlimited(step.bytes_max())
+                } else {
+                    self.rate_limiter.burst(step.bytes_max())
                 };
                 match step.step(self, &budget).await? {
                     Moved::Bytes(bytes) => {
@@ -213,8 +215,9 @@ impl<'a> Mover<'a> {
 pub(super) struct StepCounter {
     handle: Arc<SessionHandle>,
     generation: u64,
-    left: u64,
-    moved: u64,
+    /// The rest of the budget.
+    pub(super) left: u64,
+    pub(super) moved: u64,
 }
 
 impl StepCounter {
@@ -222,15 +225,6 @@ impl StepCounter {
         self.handle.count_moved(bytes);
         self.moved = self.moved.saturating_add(bytes);
         self.left = self.left.saturating_sub(bytes);
-    }
-
-    /// The rest of the budget.
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
-
-    pub(super) fn moved(&self) -> u64 {
-        self.moved
     }
 
     /// Whether the budget is used up, or its limits may have changed.

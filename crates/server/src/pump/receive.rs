@@ -12,7 +12,8 @@ use wharf_proto::ascii::FromNetwork;
 
 use super::closing::{Closing, ended_between_records};
 use super::kernel_copy::{self, KernelCopy};
-use super::mover::{BudgetMax, Moved, Mover, TransferStep};
+use super::local::complete;
+use super::mover::{Moved, Mover, Stepped, TransferStep};
 use super::receive_block::{BLOCK_BYTES, PieceReader};
 use super::zlib::Decompressor;
 use super::{Flow, INLINE_BYTES, PIECE_BYTES, STORE_COPY_BYTES, TransferError, bound};
@@ -75,23 +76,6 @@ impl<'a> Receiving<'a> {
         self.flow.mover.arrived();
     }
 
-    /// Copies what the sink keeps or adds; after that is complete, continues.
-    async fn copy(&mut self, budget: &Burst) -> Result<Moved<Closing>, TransferError> {
-        let part = match self.body {
-            ReceiveBody::Closed(_) => StoreCopy::Added,
-            _ => StoreCopy::Kept,
-        };
-        let copied = self.sink.copy_step(part, bound(budget.bytes)).await?;
-        self.is_copying = copied > 0;
-        match self.body {
-            ReceiveBody::Closed(closing) if copied == 0 => {
-                self.sink.sync().await?;
-                Ok(Moved::Over(closing))
-            }
-            _ => Ok(Moved::Bytes(usize::try_from(copied).unwrap_or(usize::MAX))),
-        }
-    }
-
     /// Begins a kernel copy, if the sink has a file for it.
     async fn detach(&mut self) -> Result<(), TransferError> {
         self.taken = 0;
@@ -125,25 +109,27 @@ impl TransferStep for Receiving<'_> {
     type Output = Closing;
     const HAS_CLIENT: bool = true;
 
-    fn budget_max(&self) -> BudgetMax {
+    fn bytes_max(&self) -> usize {
         match self.body {
-            _ if self.is_copying => BudgetMax::Unlimited(STORE_COPY_BYTES),
-            ReceiveBody::Kernel(_) => BudgetMax::Limited(usize::MAX),
-            _ => BudgetMax::Limited(BLOCK_BYTES),
+            _ if self.is_copying => STORE_COPY_BYTES,
+            ReceiveBody::Kernel(_) => usize::MAX,
+            ReceiveBody::Memory(..) | ReceiveBody::Closed(_) => BLOCK_BYTES,
         }
     }
 
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<Closing>, TransferError> {
-        if self.is_copying {
-            return self.copy(budget).await;
-        }
+    fn is_within_store(&self) -> bool {
+        self.is_copying
+    }
+
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<Closing> {
         let (stream, reader) = match &mut self.body {
+            ReceiveBody::Closed(closing) => return complete(self.sink, budget, *closing).await,
+            _ if self.is_copying => {
+                let copied = self.sink.copy_step(StoreCopy::Kept, bound(budget.bytes)).await?;
+                self.is_copying = copied > 0;
+                return Ok(Moved::Bytes(usize::try_from(copied).unwrap_or(usize::MAX)));
+            }
             ReceiveBody::Memory(stream, reader) => (stream, reader),
-            ReceiveBody::Closed(closing) => return Ok(Moved::Over(*closing)),
             ReceiveBody::Kernel(copy) => {
                 return match copy.step(mover, budget).await {
                     Ok(Moved::Bytes(bytes)) => Ok(Moved::Bytes(bytes)),
@@ -164,46 +150,37 @@ impl TransferStep for Receiving<'_> {
             return Ok(Moved::Bytes(0));
         }
         if let Some(rest) = self.decoder.rest.take() {
-            self.decoder.decompress(rest, PIECE_BYTES, self.sink, mover).await?;
+            self.decoder.take(rest, PIECE_BYTES, self.sink, mover).await?;
             return Ok(Moved::Bytes(0));
         }
-        match read(stream, reader, budget.bytes, self.flow).await? {
-            ReadResult::Piece(piece) => {
-                let got = piece.len();
-                mover.count(got);
-                self.taken = self.taken.saturating_add(got);
-                self.decoder.take(piece, self.sink, mover).await?;
-                Ok(Moved::Bytes(got))
-            }
-            ReadResult::End(closing) => {
-                self.decoder.finish(self.sink).await?;
-                // The upload is complete, whether the client reads the close_notify or not.
-                if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
-                    let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
-                }
-                self.close(closing);
-                Ok(Moved::Bytes(0))
-            }
+        let (piece, closing) = read(stream, reader, budget.bytes, self.flow).await?;
+        let got = piece.len();
+        if got > 0 {
+            mover.count(got);
+            self.taken = self.taken.saturating_add(got);
+            let most = if got <= INLINE_BYTES / 4 { INLINE_BYTES } else { PIECE_BYTES };
+            self.decoder.take(piece, most, self.sink, mover).await?;
+            return Ok(Moved::Bytes(got));
         }
+        self.decoder.finish(self.sink).await?;
+        // The upload is complete, whether the client reads the close_notify or not.
+        if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
+            let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
+        }
+        self.close(closing);
+        Ok(Moved::Bytes(0))
     }
 }
 
-/// The result of a read.
-enum ReadResult {
-    Piece(Bytes),
-    End(Closing),
-}
-
-/// Reads `bytes_max` bytes at most.
+/// Reads `bytes_max` bytes at most; none at the end, with how it ended.
 async fn read(
     stream: &mut Stream,
     reader: &mut PieceReader,
     bytes_max: usize,
     flow: &Flow<'_>,
-) -> Result<ReadResult, TransferError> {
+) -> Result<(Bytes, Closing), TransferError> {
     match flow.mover.within(reader.read(stream, bytes_max)).await {
-        Ok(piece) if piece.is_empty() => Ok(ReadResult::End(Closing::Orderly)),
-        Ok(piece) => Ok(ReadResult::Piece(piece)),
+        Ok(piece) => Ok((piece, Closing::Orderly)),
         // rustls reports FIN without `close_notify` this way; a reset has another kind.
         Err(TransferError::Network(error)) if is_fin(stream, &error) => {
             if !flow.end.accepts(flow.mover.moved()) {
@@ -216,7 +193,7 @@ async fn read(
             if !is_whole {
                 return Err(TransferError::MidRecord);
             }
-            Ok(ReadResult::End(Closing::WithoutNotify))
+            Ok((Bytes::new(), Closing::WithoutNotify))
         }
         Err(error) => Err(error),
     }
@@ -243,30 +220,18 @@ impl UploadDecoder {
         }
     }
 
+    /// Stores received data. Decompresses it to `most` bytes at most, and keeps the rest.
     async fn take(
         &mut self,
         piece: Bytes,
-        sink: &mut dyn Sink,
-        mover: &Mover<'_>,
-    ) -> Result<(), TransferError> {
-        if self.decompressor.is_none() {
-            return self.store(piece, sink).await;
-        }
-        let is_small = piece.len() <= INLINE_BYTES / 4;
-        let most = if is_small { INLINE_BYTES } else { PIECE_BYTES };
-        self.decompress(piece, most, sink, mover).await
-    }
-
-    /// Decompresses `most` bytes at most, and keeps the rest.
-    async fn decompress(
-        &mut self,
-        compressed: Bytes,
         most: usize,
         sink: &mut dyn Sink,
         mover: &Mover<'_>,
     ) -> Result<(), TransferError> {
-        let Some(decompressor) = self.decompressor.take() else { return Ok(()) };
-        let step = decompressor.decompress(compressed, most, mover.blocking_pool());
+        let Some(decompressor) = self.decompressor.take() else {
+            return self.store(piece, sink).await;
+        };
+        let step = decompressor.decompress(piece, most, mover.blocking_pool());
         let step = Box::pin(step).await?;
         self.decompressor = Some(step.decompressor);
         self.rest = step.rest;

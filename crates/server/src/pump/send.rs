@@ -2,17 +2,17 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tracing::debug;
 use wharf_core::Bytes;
 use wharf_core::storage::Source;
 use wharf_proto::ascii::ToNetwork;
 
 use super::kernel_copy::{self, KernelCopy};
-use super::mover::{BudgetMax, Moved, Mover, TransferStep};
-use super::source_chunks::{FileChunks, SourceChunks};
+use super::mover::{Moved, Mover, Stepped, TransferStep};
+use super::source_chunks::SourceChunks;
 use super::zlib::Compressor;
-use super::{FileRemainder, Flow, PIECE_BYTES, TransferError};
+use super::{Flow, PIECE_BYTES, TransferError};
 use crate::net::{Socket, Stream};
 use crate::rate_limit::Burst;
 
@@ -57,11 +57,8 @@ impl Sending {
     }
 
     /// The connection after the last step.
-    pub(crate) fn into_sent(self) -> Option<Sent> {
-        match self.body {
-            SendBody::Memory(stream) => Some(Sent(stream)),
-            SendBody::Kernel(_) | SendBody::None => None,
-        }
+    pub(crate) fn into_stream(self) -> Option<Stream> {
+        if let SendBody::Memory(stream) = self.body { Some(stream) } else { None }
     }
 
     /// Continues through memory with what the kernel copy has left.
@@ -70,9 +67,8 @@ impl Sending {
             return;
         };
         let (stream, left) = copy.into_parts();
-        if let Some(FileRemainder { file, from, len: len @ 1.. }) = left.file {
-            let chunks = FileChunks::new(file, from, len, mover.blocking_pool());
-            self.encoder.begin(SourceChunks::File(chunks), &stream);
+        if let Some(source @ Source::File { len: 1.., .. }) = left.source {
+            self.encoder.begin(SourceChunks::of(source, mover.blocking_pool()), &stream);
         }
         self.body = SendBody::Memory(stream);
     }
@@ -82,18 +78,11 @@ impl TransferStep for Sending {
     type Output = ();
     const HAS_CLIENT: bool = true;
 
-    fn budget_max(&self) -> BudgetMax {
-        BudgetMax::Limited(match self.body {
-            SendBody::Kernel(_) => usize::MAX,
-            SendBody::Memory(_) | SendBody::None => PIECE_BYTES,
-        })
+    fn bytes_max(&self) -> usize {
+        if let SendBody::Kernel(_) = self.body { usize::MAX } else { PIECE_BYTES }
     }
 
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<()>, TransferError> {
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<()> {
         let stream = match &mut self.body {
             SendBody::Memory(stream) => stream,
             SendBody::None => return Ok(Moved::Over(())),
@@ -134,17 +123,6 @@ async fn end(stream: &mut Stream, mover: &Mover<'_>) -> Result<(), TransferError
         // The client has ended the connection already.
         Err(TransferError::Network(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         ended => ended,
-    }
-}
-
-/// A connection that is shut down for writing.
-pub(crate) struct Sent(Stream);
-
-impl Sent {
-    /// Waits until the client closes it too, which it does once it has read everything; or resets
-    /// it, or sends anything.
-    pub(crate) async fn ended(mut self) {
-        let _ = self.0.read(&mut [0; 64]).await;
     }
 }
 
