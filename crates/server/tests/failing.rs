@@ -232,7 +232,7 @@ fn row_44_a_shutdown_ends_copies_in_the_store_and_decompression_at_its_end() {
 }
 
 #[test]
-fn what_a_store_copies_is_not_charged_to_a_rate_limit_and_completes() {
+fn no_rate_limit_counts_what_a_store_copies_and_it_completes() {
     let rate = NonZeroU64::new(1000).map(Rate::BytesPerSecond);
     for (at, begin, _) in slow_uploads().into_iter().take(2) {
         for rate in [None, rate] {
