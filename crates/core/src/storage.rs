@@ -263,9 +263,31 @@ pub enum Source {
     Stream(ByteStream),
 }
 
+/// What a store copies for a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreCopy {
+    /// The bytes of the existing file that a write keeps, before the first [`Sink::write`].
+    Kept,
+    /// The whole future file of an append, before [`Sink::partial_file`].
+    Preview,
+    /// The bytes that are appended to the existing file, before [`Sink::sync`].
+    Added,
+}
+
 /// A write in progress. Dropping it is the same as `abort`, but without waiting.
 #[async_trait]
 pub trait Sink: Send {
+    /// Copies bytes that are in the store already, about `bytes_max` at most. Returns how many; 0
+    /// once nothing is left to copy. The engine calls it until then, within its budgets, and reads
+    /// commands of its client meanwhile: dropping the future is the same as `abort`. After an error
+    /// only `abort` may follow.
+    ///
+    /// Without these calls, the act that `part` names copies what is left.
+    async fn copy_step(&mut self, part: StoreCopy, bytes_max: u64) -> Result<u64> {
+        let _ = (part, bytes_max);
+        Ok(0)
+    }
+
     /// Writes the next bytes. After an error only `abort` may follow.
     async fn write(&mut self, chunk: Bytes) -> Result<()>;
 

@@ -15,7 +15,7 @@ use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result, UploadRejection};
 use wharf_core::storage::{
     Capabilities, Change, DetachedFile, Entries, LastLink, ListDetail, Replace, Sink, Source,
-    Space, Storage, Stored, Usage, Write,
+    Space, Storage, StoreCopy, Stored, Usage, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::{VPath, escaped};
@@ -381,9 +381,23 @@ impl Sink for CheckedSink {
         self.sink.reattach_file(failed);
     }
 
+    async fn copy_step(&mut self, part: StoreCopy, bytes_max: u64) -> Result<u64> {
+        // An append reaches its file by these steps, so the check comes first.
+        if part == StoreCopy::Added && self.state == CheckState::Open {
+            let copied = self.sink.copy_step(StoreCopy::Preview, bytes_max).await?;
+            if copied > 0 {
+                return Ok(copied);
+            }
+            self.check().await?;
+        }
+        self.sink.copy_step(part, bytes_max).await
+    }
+
     async fn sync(&mut self) -> Result<()> {
         // An append reaches its file by `sync`, so the check comes first.
-        self.check().await?;
+        if self.state == CheckState::Open {
+            self.check().await?;
+        }
         self.sink.sync().await
     }
 

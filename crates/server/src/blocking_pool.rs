@@ -70,7 +70,8 @@ impl BlockingPool {
 
     /// Waits for a worker. Cancel safe; dropping the future loses the place in the queue.
     pub(crate) async fn acquire(&self) -> BlockingWorker {
-        let waiting = WaitingCount::new(&self.waiting);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = WaitingCount(&self.waiting);
         // The semaphore is never closed, so there is a permit.
         let permit = Arc::clone(&self.free).acquire_owned().await.ok();
         drop(waiting);
@@ -87,13 +88,6 @@ impl BlockingWorker {
 
 /// Counts one waiting transfer while it lives.
 struct WaitingCount<'a>(&'a AtomicUsize);
-
-impl<'a> WaitingCount<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
 
 impl Drop for WaitingCount<'_> {
     fn drop(&mut self) {

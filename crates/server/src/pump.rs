@@ -18,12 +18,13 @@ mod zlib;
 use std::io;
 
 use wharf_core::error::{Error, ErrorKind};
+use wharf_core::storage::Source;
 
 pub(crate) use self::closing::{Closing, EndRule};
-pub(crate) use self::local::LocalCopy;
+pub(crate) use self::local::{Copying, Digesting};
 pub(crate) use self::mover::Mover;
-pub(crate) use self::receive::receive;
-pub(crate) use self::send::{Sent, send};
+pub(crate) use self::receive::Receiving;
+pub(crate) use self::send::Sending;
 use crate::blocking_pool::BlockingPool;
 
 /// One read or write at most: large enough that system calls cost little.
@@ -31,12 +32,14 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// Up to this size, hashing and compression run on the reactor: a fraction of a millisecond.
 const INLINE_BYTES: usize = 16 * 1024;
 
+/// Bytes that a store copies within itself in one step: some tens of milliseconds on a slow disk.
+/// File systems that can share blocks between files do so for parts of a file, too.
+const STORE_COPY_BYTES: usize = 8 * 1024 * 1024;
+
 /// Parameters of one transfer.
 pub(crate) struct Flow<'a> {
     /// Limits and counting.
     pub(crate) mover: &'a Mover<'a>,
-    /// Threads for large blocks.
-    pub(crate) blocking_pool: &'a BlockingPool,
     /// Whether line ends are converted (TYPE A).
     pub(crate) is_ascii: bool,
     /// The compression level (MODE Z).
@@ -74,11 +77,13 @@ impl From<Error> for TransferError {
     }
 }
 
-/// The part of a file that is still to be sent.
-struct FileRemainder {
-    file: std::fs::File,
-    from: u64,
-    len: u64,
+/// What a kernel copy leaves.
+#[derive(Default)]
+struct CopyLeft {
+    /// The rest of a file, which is to be sent through memory. It may be empty.
+    source: Option<Source>,
+    /// How an upload ended.
+    closing: Closing,
 }
 
 /// Runs small work at once, and other work on a blocking worker.

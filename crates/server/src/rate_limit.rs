@@ -158,7 +158,7 @@ impl RateLimiter {
     pub(crate) fn burst(&self, most: usize) -> Burst {
         let generation = self.generation();
         if !self.is_limited() {
-            return Burst { bytes: most.max(1), generation, buckets: Vec::new() };
+            return self.unlimited(most);
         }
         let allowed = |bucket: &Arc<Bucket>| {
             let bytes = u128::from(bucket.rate()) * BURST_TIME.as_millis() / 1000;
@@ -167,6 +167,11 @@ impl RateLimiter {
         let buckets = self.current().buckets.clone();
         let bytes = buckets.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1));
         Burst { bytes, generation, buckets }
+    }
+
+    /// The same for bytes that no limit counts.
+    pub(crate) fn unlimited(&self, most: usize) -> Burst {
+        Burst { bytes: most.max(1), generation: self.generation(), buckets: Vec::new() }
     }
 
     /// The tightest rate in bytes a second.
@@ -198,13 +203,14 @@ impl RateLimiter {
         let begin =
             self.current().buckets.iter().filter(current).map(|bucket| bucket.take(bytes)).max();
         let Some(begin) = begin else { return };
-        let _waiting = WaitingMark::new(&self.is_waiting);
+        self.is_waiting.store(true, Ordering::Relaxed);
         tokio::select! {
             // Mostly there is nothing to wait for.
             biased;
             () = sleep_until(begin) => {}
             () = self.changed() => {}
         }
+        self.is_waiting.store(false, Ordering::Relaxed);
     }
 
     /// Runs `act`; `None` if it takes longer than the stall timeout. Cancel safe if `act` is.
@@ -236,22 +242,6 @@ impl RateLimiter {
 
     fn current(&self) -> MutexGuard<'_, TransferLimits> {
         lock(&self.current)
-    }
-}
-
-/// Marks a transfer as waiting for a rate limit while it lives.
-struct WaitingMark<'a>(&'a AtomicBool);
-
-impl<'a> WaitingMark<'a> {
-    fn new(is_waiting: &'a AtomicBool) -> Self {
-        is_waiting.store(true, Ordering::Relaxed);
-        Self(is_waiting)
-    }
-}
-
-impl Drop for WaitingMark<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::files::SessionFiles;
 use crate::lines::DirectoryWalk;
 use crate::next::ServerSideJob;
-use crate::pump::{LocalCopy, Mover};
+use crate::pump::{Copying, Digesting, Mover};
 use crate::rate_limit::RateLimiter;
 use crate::refusal::Refusal;
 use crate::registry::{End, SessionHandle};
@@ -43,16 +43,18 @@ pub(crate) async fn run(
     let done = match job {
         ServerSideJob::Digest { source, bytes, of, to_reply } => {
             let limits = JobLimits::new(session, Direction::Download);
-            let local = limits.local();
-            let digest = local.digest(source, bytes, of);
+            let mover = limits.mover();
+            let mut digesting = Digesting::new(source, bytes, of, &mover);
+            let digest = async { Ok(mover.run(&mut digesting).await?) };
             let ending = until_shutdown(control, session, digest, &mut pending_line).await;
             outcome_of(ending, to_reply)
         }
         ServerSideJob::Copy { source, mut sink, from, to } => {
             let limits = JobLimits::new(session, Direction::Upload);
-            let local = limits.local();
+            let mover = limits.mover();
             let ending = {
-                let act = pin!(local.copy(source, &mut *sink));
+                let mut copying = Copying::new(source, &mut *sink, &mover);
+                let act = pin!(async { Ok(mover.run(&mut copying).await?) });
                 drive_with_control(control, session, act, &mut pending_line).await
             };
             finish_copy(session, ending, sink, &from, &to).await
@@ -143,11 +145,8 @@ impl JobLimits {
         }
     }
 
-    fn local(&self) -> LocalCopy<'_> {
-        LocalCopy {
-            mover: Mover::new(&self.rate_limiter, &self.handle),
-            blocking_pool: &self.shared.blocking_pool,
-        }
+    fn mover(&self) -> Mover<'_> {
+        Mover::new(&self.rate_limiter, &self.handle, &self.shared.blocking_pool)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::files::SessionFiles;
 use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
 use crate::next::{Job, Next, ServerSideJob, Transfer};
-use crate::pump::{LocalCopy, Mover};
+use crate::pump::{Copying, Digesting, Mover};
 use crate::refusal::Refusal;
 use crate::session::{LoggedIn, LoginState, Session};
 use crate::settings::{ListenTls, Settings};
@@ -162,13 +162,11 @@ impl TestSession {
     /// Runs a job to its end.
     async fn run_job(&self, job: ServerSideJob) -> Reply {
         let (rate_limiter, shared) = (self.session.rate_limiter(None), &self.session.shared);
-        let local = LocalCopy {
-            mover: Mover::new(&rate_limiter, &self.session.handle),
-            blocking_pool: &shared.blocking_pool,
-        };
+        let mover = Mover::new(&rate_limiter, &self.session.handle, &shared.blocking_pool);
         match job {
             ServerSideJob::Digest { source, bytes, of, to_reply } => {
-                to_reply(local.digest(source, bytes, of).await.expect("memory does not fail"))
+                let mut digesting = Digesting::new(source, bytes, of, &mover);
+                to_reply(mover.run(&mut digesting).await.expect("memory does not fail"))
             }
             ServerSideJob::RemoveTree { at } => {
                 let files = self.session.files().expect("the session is logged in").clone();
@@ -179,7 +177,8 @@ impl TestSession {
                 }
             }
             ServerSideJob::Copy { source, mut sink, .. } => {
-                local.copy(source, &mut *sink).await.expect("memory does not fail");
+                let mut copying = Copying::new(source, &mut *sink, &mover);
+                mover.run(&mut copying).await.expect("memory does not fail");
                 sink.commit().await.expect("memory does not fail");
                 Reply::new(Code::FILE_DONE, "Copied.")
             }

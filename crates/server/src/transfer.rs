@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -20,13 +21,14 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::outcome::{TransferOutcome, finish};
 use self::upload_start::UploadStart;
-use crate::control::{Control, Disconnect};
-use crate::data::{DataPort, OpenError, Opening};
+use crate::control::Control;
+use crate::data::{DataPort, OpenError, Opening, PassiveOffer};
 use crate::data_conn_outcome::Opened;
 use crate::drive::{Ending, PendingLine, drive_with_control};
+use crate::net::Stream;
 use crate::next::{AnnouncedSize, Job, Transfer, UploadTarget};
 use crate::ports::{Lease, UnexpectedPeers};
-use crate::pump::{self, Closing, EndRule, Flow, Mover, Sent, TransferError};
+use crate::pump::{Closing, EndRule, Flow, Mover, Receiving, Sending, TransferError};
 use crate::rate_limit::RateLimiter;
 use crate::registry::{End, SessionHandle};
 use crate::regression::Regression;
@@ -50,6 +52,7 @@ const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(600), Duration::fro
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
 /// A longer transfer needs no wait: its client has read 150 long ago.
 const SHORT_MAX: Duration = Duration::from_secs(2);
+
 /// Runs the transfer requested by `line` to its last reply. Returns a line that was received
 /// meanwhile and is to be processed next.
 ///
@@ -67,15 +70,31 @@ pub(crate) async fn run(
         return Ok(None);
     };
     let opening = Reply::new(Code::OPENING_DATA, transfer.opening);
-    let started = Instant::now();
-    let (mut transfer_side, file) = DataTransfer::new(session, transfer.job);
+    let mut transfer_side = DataTransfer::new(session, transfer.job, port.offer());
     session.handle.moved.store(0, Ordering::Relaxed);
     session.handle.is_transferring.store(true, Ordering::Relaxed);
-    session.handle.status.transfer_started(payload(file.as_ref()), transfer_side.size());
+    session.handle.status.transfer_started(transfer_side.payload(), transfer_side.size());
     let mut pending_line = None;
-    let offer = port.offer();
-    let (end, replied_at) =
-        transfer_side.begin(control, session, &opening, port, &mut pending_line).await?;
+    let mut upload_start = transfer_side.upload_start(session);
+    let (end, replied_at) = {
+        let mut data = pin!(transfer_side.run(port));
+        let first =
+            upload_start.before_reply(control, session, data.as_mut(), &mut pending_line).await;
+        control.send([&opening], &session.names).await?;
+        let replied_at = Instant::now();
+        let end = match first {
+            None => {
+                let data = data.as_mut();
+                upload_start.after_reply(control, session, data, &mut pending_line).await?
+            }
+            first => first,
+        };
+        let end = match end {
+            None => drive_with_control(control, session, data, &mut pending_line).await,
+            Some(end) => end,
+        };
+        (end, replied_at)
+    };
     let sent = Instant::now();
     let is_aborted = match transfer_side.sent.take() {
         Some(stream) => {
@@ -83,37 +102,8 @@ pub(crate) async fn run(
         }
         None => false,
     };
-    let waited = sent.elapsed();
-    session.handle.is_transferring.store(false, Ordering::Relaxed);
-    if let (Some(lease), Ending::Done(DataEnd::Moved)) = (transfer_side.lease.take(), &end) {
-        session.shared.ports.retain(lease);
-    }
-    session.data_resumes = transfer_side.resumes.or(session.data_resumes);
-    session.observe(offer, &opened(&end, &transfer_side), transfer_side.unexpected.addresses());
-    if let Some(&first) = transfer_side.unexpected.addresses().first() {
-        let count = transfer_side.unexpected.count();
-        session.emit(&Event::DataConnectionUnexpectedPeers { first, count });
-    }
-    let sink = transfer_side.sink.take();
-    if transfer_side.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
-        session.emit(&Event::DataConnectionTlsNotResumed);
-    }
-    if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
-        let moved = session.handle.moved.load(Ordering::Relaxed);
-        let is_doubtful = transfer_side.is_doubtful(moved);
-        dying_client::wait(control, is_doubtful.then(|| started.elapsed())).await;
-    }
-    let mut outcome = finish(control, &session.handle, end, sink).await;
-    let is_unnoticed =
-        transfer_side.closing == Closing::WithoutNotify && !transfer_side.is_unchanged;
-    if is_unnoticed && outcome.is_complete() {
-        outcome = outcome.without_notify(&transfer_side.end);
-    }
-    report(session, &outcome, file.as_ref(), started + waited, &transfer_side);
-    if is_aborted {
-        outcome.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
-    }
-    session.handle.status.transfer_ended();
+    transfer_side.started += sent.elapsed();
+    let outcome = conclude(control, session, transfer_side, end, is_aborted).await;
     // A second reply is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&outcome.replies) {
         session.report_command(line, true, reply);
@@ -129,6 +119,48 @@ pub(crate) async fn run(
             Err(exit)
         }
     }
+}
+
+/// Publishes or discards an upload, and reports the transfer.
+async fn conclude(
+    control: &mut Control,
+    session: &mut Session,
+    mut transfer_side: DataTransfer,
+    end: Ending<DataEnd>,
+    is_aborted: bool,
+) -> TransferOutcome {
+    session.handle.is_transferring.store(false, Ordering::Relaxed);
+    if let (Some(lease), Ending::Done(DataEnd::Moved)) = (transfer_side.lease.take(), &end) {
+        session.shared.ports.retain(lease);
+    }
+    session.data_resumes = transfer_side.resumes.or(session.data_resumes);
+    let unexpected = transfer_side.unexpected.addresses();
+    session.observe(transfer_side.offer, &opened(&end, &transfer_side), unexpected);
+    if let Some(&first) = unexpected.first() {
+        let count = transfer_side.unexpected.count();
+        session.emit(&Event::DataConnectionUnexpectedPeers { first, count });
+    }
+    let sink = transfer_side.sink.take();
+    if transfer_side.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
+        session.emit(&Event::DataConnectionTlsNotResumed);
+    }
+    if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
+        let moved = session.handle.moved.load(Ordering::Relaxed);
+        let is_doubtful = transfer_side.is_doubtful(moved);
+        dying_client::wait(control, is_doubtful.then(|| transfer_side.started.elapsed())).await;
+    }
+    let is_unchanged = matches!(end, Ending::Done(DataEnd::Unchanged));
+    let mut outcome = finish(control, &session.handle, end, sink).await;
+    let is_unnoticed = transfer_side.closing == Closing::WithoutNotify && !is_unchanged;
+    if is_unnoticed && outcome.is_complete() {
+        outcome = outcome.without_notify(&transfer_side.end);
+    }
+    report(session, &outcome, &transfer_side);
+    if is_aborted {
+        outcome.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
+    }
+    session.handle.status.transfer_ended();
+    outcome
 }
 
 /// The outcome of the data connection.
@@ -147,7 +179,7 @@ fn opened<'a>(end: &'a Ending<DataEnd>, transfer_side: &DataTransfer) -> Opened<
 async fn wait_for_peer_close(
     control: &mut Control,
     session: &mut Session,
-    stream: Sent,
+    mut stream: Stream,
     replied_at: Instant,
     pending_line: &mut PendingLine,
 ) -> bool {
@@ -156,9 +188,10 @@ async fn wait_for_peer_close(
     }
     let most = PEER_CLOSE_MAX.get(usize::from(session.unclosed_downloads));
     let most = most.copied().unwrap_or(KEEPS_OPEN_MAX);
-    let ending =
-        drive_with_control(control, session, pin!(timeout(most, stream.ended())), pending_line)
-            .await;
+    // It closes its end once it has read everything; or resets it, or sends anything.
+    let mut byte = [0];
+    let closed = pin!(timeout(most, stream.read(&mut byte)));
+    let ending = drive_with_control(control, session, closed, pending_line).await;
     session.unclosed_downloads = match &ending {
         Ending::Done(Err(_)) => session.unclosed_downloads.saturating_add(1),
         _ => 0,
@@ -174,11 +207,6 @@ struct FileFacts {
     is_ascii: bool,
 }
 
-/// The payload for the session status.
-fn payload(file: Option<&FileFacts>) -> Payload {
-    file.map_or(Payload::Listing, |file| Payload::File(file.direction, file.path.clone()))
-}
-
 /// The data side of one transfer. It shares no mutable state with the session, so commands can be
 /// answered while it runs; dropping its future closes the connection and the port.
 struct DataTransfer {
@@ -186,21 +214,23 @@ struct DataTransfer {
     settings: Arc<Settings>,
     handle: Arc<SessionHandle>,
     rate_limiter: RateLimiter,
+    /// The transferred file; `None` for a listing.
+    file: Option<FileFacts>,
+    /// When it began, without the wait for the client after a download.
+    started: Instant,
+    /// The announcement of the passive port.
+    offer: Option<PassiveOffer>,
     local: SocketAddr,
     tls: Option<Arc<Acceptor>>,
     binding_id: Option<BindingId>,
-    is_ascii: bool,
     deflate: Option<u8>,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
     announced: Option<AnnouncedSize>,
     end: EndRule,
-    /// The target of an upload.
-    target: Option<(VPath, UploadTarget)>,
+    target: Option<UploadTarget>,
     /// How it ended.
     closing: Closing,
-    /// Whether an append received no data.
-    is_unchanged: bool,
     /// How far the handshake of the data connection is.
     stage: watch::Sender<HandshakeStage>,
     is_open: bool,
@@ -209,7 +239,7 @@ struct DataTransfer {
     is_unproven: bool,
     lease: Option<Lease>,
     /// The connection after everything was sent.
-    sent: Option<Sent>,
+    sent: Option<Stream>,
     /// Unexpected peers on the port.
     unexpected: UnexpectedPeers,
     /// Whether the client resumes TLS sessions, if known.
@@ -219,8 +249,6 @@ struct DataTransfer {
 /// How the data side ended.
 enum DataEnd {
     Moved,
-    /// The session must end, for this reason, and nothing moved.
-    Ended(String),
     NotOpened(OpenError),
     Failed(TransferError),
     /// The data ended properly, but before the size announced with ALLO.
@@ -230,7 +258,7 @@ enum DataEnd {
 }
 
 impl DataTransfer {
-    fn new(session: &Session, job: Job) -> (Self, Option<FileFacts>) {
+    fn new(session: &Session, job: Job, offer: Option<PassiveOffer>) -> Self {
         let mut announcement = None;
         let mut end = EndRule { requires_close_notify: true, is_exact: false, allo: None };
         let mut goal = None;
@@ -242,7 +270,7 @@ impl DataTransfer {
             Job::Receive { sink, path, is_ascii, announced, end: rule, target } => {
                 announcement = announced;
                 end = rule;
-                goal = Some((path.clone(), target));
+                goal = Some(target);
                 let direction = Direction::Upload;
                 (None, Some(sink), Some(FileFacts { direction, path, is_ascii }))
             }
@@ -251,15 +279,17 @@ impl DataTransfer {
         let rate_limiter = session.rate_limiter(file.as_ref().map(|file| file.direction));
         let binding_id = session.binding_id.filter(|_| session.parameters.is_private);
         let is_tls = binding_id.is_some() && session.tls.is_some();
-        let transfer_side = Self {
+        Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
             tls: session.tls.clone(),
             handle: Arc::clone(&session.handle),
             rate_limiter,
+            file,
+            started: Instant::now(),
+            offer,
             local: session.local,
             binding_id,
-            is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
             deflate: session.parameters.deflate(),
             source,
             sink,
@@ -268,7 +298,6 @@ impl DataTransfer {
             end,
             target: goal,
             closing: Closing::Orderly,
-            is_unchanged: false,
             stage: watch::Sender::new(HandshakeStage::Before),
             is_open: false,
             is_tls,
@@ -277,8 +306,13 @@ impl DataTransfer {
             sent: None,
             unexpected: UnexpectedPeers::default(),
             resumes: None,
-        };
-        (transfer_side, file)
+        }
+    }
+
+    /// The payload for the session status.
+    fn payload(&self) -> Payload {
+        let file = self.file.as_ref();
+        file.map_or(Payload::Listing, |file| Payload::File(file.direction, file.path.clone()))
     }
 
     fn upload_start(&self, session: &Session) -> UploadStart {
@@ -288,37 +322,6 @@ impl DataTransfer {
             stage: self.stage.subscribe(),
             sleeps: is_upload && self.deflate.is_some() && session.is_client("lftp"),
         }
-    }
-
-    /// Sends 150 and moves the data. Returns how that ended, and when 150 was written.
-    async fn begin(
-        &mut self,
-        control: &mut Control,
-        session: &mut Session,
-        opening: &Reply,
-        port: DataPort,
-        pending_line: &mut PendingLine,
-    ) -> Result<(Ending<DataEnd>, Instant), Disconnect> {
-        let mut upload_start = self.upload_start(session);
-        let mut payload = pin!(self.run(port));
-        let first =
-            upload_start.before_reply(control, session, payload.as_mut(), pending_line).await;
-        control.send([opening], &session.names).await?;
-        let replied_at = Instant::now();
-        let end = match first {
-            Some(end) => Some(end),
-            None => {
-                upload_start.after_reply(control, session, payload.as_mut(), pending_line).await?
-            }
-        };
-        let end = match end {
-            Some(end) => end,
-            None => drive_with_control(control, session, payload, pending_line).await,
-        };
-        Ok(match end {
-            Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), replied_at),
-            end => (end, replied_at),
-        })
     }
 
     /// Whether an upload that ended after `moved` bytes may be one of a killed client, and a wait
@@ -359,7 +362,9 @@ impl DataTransfer {
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
             // A shutdown does not wait for a client to connect, nor for its handshake.
-            reason = self.handle.ended(how) => return DataEnd::Ended(reason.into()),
+            reason = self.handle.ended(how) => {
+                return DataEnd::Failed(TransferError::SessionEnded(reason.into()));
+            }
         };
         let data = match opened {
             Ok(data) => data,
@@ -377,28 +382,28 @@ impl DataTransfer {
         debug!(tls = self.is_tls, resumed = self.resumes, "data connection established");
         self.lease = data.lease;
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
-        let mover = Mover::new(&self.rate_limiter, &self.handle);
+        let mover = Mover::new(&self.rate_limiter, &self.handle, &self.shared.blocking_pool);
         let flow = Flow {
             mover: &mover,
-            blocking_pool: &self.shared.blocking_pool,
-            is_ascii: self.is_ascii,
+            is_ascii: self.file.as_ref().is_some_and(|file| file.is_ascii),
             deflate: self.deflate,
             end: self.end,
         };
-        let ended = {
-            let (source, sink, sent) = (self.source.take(), &mut self.sink, &mut self.sent);
-            // Pinned here, so that `watched` does not reserve memory for a second copy.
-            let payload = pin!(async {
-                match (source, sink) {
-                    (Some(source), _) => {
-                        *sent = Some(pump::send(source, data.stream, &flow).await?);
-                        Ok(Closing::Orderly)
-                    }
-                    (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
-                    (None, None) => Ok(Closing::Orderly),
+        let ended = match (self.source.take(), &mut self.sink) {
+            (Some(source), _) => match Sending::new(source, data.stream, &flow) {
+                Ok(mut sending) => {
+                    let ended = mover.run(&mut sending).await;
+                    ended.map(|()| {
+                        self.sent = sending.into_stream();
+                        Closing::Orderly
+                    })
                 }
-            });
-            mover.watched(payload).await
+                Err(error) => Err(error),
+            },
+            (None, Some(sink)) => {
+                mover.run(&mut Receiving::new(data.stream, &mut **sink, &flow)).await
+            }
+            (None, None) => Ok(Closing::Orderly),
         };
         self.done(ended).await
     }
@@ -407,50 +412,36 @@ impl DataTransfer {
     async fn done(&mut self, ended: Result<Closing, TransferError>) -> DataEnd {
         let came = self.handle.moved.load(Ordering::Relaxed);
         match ended {
-            Err(TransferError::SessionEnded(reason)) => DataEnd::Ended(reason),
             Err(cut) => DataEnd::Failed(cut),
             Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => {
                 DataEnd::Short
             }
             Ok(closing) => {
                 self.closing = closing;
-                let done = match closing {
-                    Closing::WithoutNotify if came == 0 => {
-                        without_a_byte(self.target.take(), self.end.requires_close_notify).await
-                    }
+                match closing {
+                    Closing::WithoutNotify if came == 0 => self.without_a_byte().await,
                     _ => DataEnd::Moved,
-                };
-                self.is_unchanged = matches!(done, DataEnd::Unchanged);
-                done
+                }
             }
+        }
+    }
+
+    /// The result of an empty upload without `close_notify`. It may have been truncated before its
+    /// first byte, so it must not replace content.
+    async fn without_a_byte(&mut self) -> DataEnd {
+        let (Some(target), Some(file)) = (&self.target, &self.file) else { return DataEnd::Moved };
+        match (target.files.size_of_target(&file.path).await, target.is_appended) {
+            (Ok(Some(_)), true) => DataEnd::Unchanged,
+            (Ok(_), _) if !self.end.requires_close_notify => DataEnd::Moved,
+            (Ok(None | Some(0)), false) => DataEnd::Moved,
+            _ => DataEnd::Failed(TransferError::NoCloseNotify),
         }
     }
 }
 
-/// The result of an empty upload without `close_notify`. It may have been truncated before its
-/// first byte, so it must not replace content.
-async fn without_a_byte(
-    target: Option<(VPath, UploadTarget)>,
-    requires_close_notify: bool,
-) -> DataEnd {
-    let Some((path, UploadTarget { files, is_appended })) = target else { return DataEnd::Moved };
-    match (files.size_of_target(&path).await, is_appended) {
-        (Ok(Some(_)), true) => DataEnd::Unchanged,
-        (Ok(_), _) if !requires_close_notify => DataEnd::Moved,
-        (Ok(None | Some(0)), false) => DataEnd::Moved,
-        _ => DataEnd::Failed(TransferError::NoCloseNotify),
-    }
-}
-
-fn report(
-    session: &Session,
-    outcome: &TransferOutcome,
-    file: Option<&FileFacts>,
-    started: Instant,
-    transfer_side: &DataTransfer,
-) {
+fn report(session: &Session, outcome: &TransferOutcome, transfer_side: &DataTransfer) {
+    let bytes = session.handle.moved.load(Ordering::Relaxed);
     if transfer_side.is_open {
-        let bytes = session.handle.moved.load(Ordering::Relaxed);
         debug!(bytes, reason = outcome.reason, "data connection closed");
     }
     if outcome.is_data_failure {
@@ -459,8 +450,7 @@ fn report(
     if outcome.is_store_failure {
         session.emit(&Event::StorageFailed { reason: &outcome.reason });
     }
-    if let Some(file) = file {
-        let bytes = session.handle.moved.load(Ordering::Relaxed);
+    if let Some(file) = &transfer_side.file {
         if outcome.is_rejected {
             let (path, reason) = (&file.path, outcome.reason.as_str());
             let id = outcome.check_id.as_deref();
@@ -470,7 +460,7 @@ fn report(
         if let (Direction::Upload, Some((reason, hint))) = (file.direction, &outcome.shortage) {
             session.emit(&Event::UploadDenied { path: &file.path, reason, hint });
         }
-        let took = started.elapsed();
+        let took = transfer_side.started.elapsed();
         if outcome.reason.is_empty() {
             let metrics = &session.shared.metrics;
             match file.direction {

@@ -14,7 +14,8 @@ use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::lock;
 use wharf_core::storage::{
-    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stores, Write,
+    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, StoreCopy,
+    Stores, Write,
 };
 use wharf_core::{Bytes, Stream, async_trait};
 use wharf_load::Random;
@@ -22,7 +23,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_storage::Memory;
 
-use self::sink::{Detached, FaultySink};
+use self::sink::{Detached, FaultySink, SimCopy};
 use crate::oracle::{FileOperation, Oracle, Resource};
 
 /// The errors that a storage can return.
@@ -193,15 +194,19 @@ impl Faults {
         Detached::new(is_offered, bytes_max)
     }
 
-    /// How long the existing content is copied for a write, and whether before it begins.
-    fn copy_time(&self, at: &VPath, how: Write) -> (Duration, bool) {
+    /// The copy of the existing content for a write, and whether it comes before the write begins.
+    fn store_copy(&self, at: &VPath, how: Write) -> (SimCopy, bool) {
         let StorageModes { copy_rate, copies_first, .. } = self.fault_plan().storage_modes;
-        let (Some(rate), false) = (copy_rate, how.start == Start::Fresh) else {
-            return (Duration::ZERO, false);
+        let part = if how.start == Start::End { StoreCopy::Added } else { StoreCopy::Kept };
+        let left = match copy_rate {
+            Some(_) if how.start != Start::Fresh => {
+                self.memory.content(at.as_bytes()).map_or(0, |content| content.len())
+            }
+            _ => 0,
         };
-        let size = self.memory.content(at.as_bytes()).map_or(0, |content| content.len());
-        let bytes = u64::try_from(size).unwrap_or(u64::MAX);
-        (Duration::from_millis(bytes.saturating_mul(1000) / rate.max(1)), copies_first)
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        let bytes_per_second = copy_rate.unwrap_or(1).max(1);
+        (SimCopy { part, left, bytes_per_second }, copies_first)
     }
 
     fn record(&self, operation: FileOperation, at: &VPath) {
@@ -281,9 +286,9 @@ impl Storage for Faults {
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         self.pass("write", at).await?;
         let was_partial = self.memory.partial(at).await?.is_some();
-        let (copy_time, copies_first) = self.copy_time(at, how);
+        let (mut store_copy, copies_first) = self.store_copy(at, how);
         if copies_first {
-            sleep(copy_time).await;
+            sleep(store_copy.take_all()).await;
         }
         let inner = self.memory.write(at, how).await?;
         Ok(Box::new(FaultySink {
@@ -295,7 +300,7 @@ impl Storage for Faults {
             written: Vec::new(),
             has_failed: false,
             detached: self.detached(),
-            sync_takes: if copies_first { Duration::ZERO } else { copy_time },
+            store_copy,
             tracked: self.oracle.track(Resource::Sink),
         }))
     }

@@ -229,13 +229,23 @@ impl TimedClient {
         link: &mut ClientStream,
         most: usize,
     ) -> Result<usize, ClientFailure> {
+        self.transmit_within(link, most, self.bounds.stall_max).await
+    }
+
+    /// The same, to a server that may not read for this time.
+    pub(crate) async fn transmit_within(
+        &self,
+        link: &mut ClientStream,
+        most: usize,
+        stall_max: Duration,
+    ) -> Result<usize, ClientFailure> {
         let bytes = [b'u'; PIECE_BYTES];
         let bytes = bytes.get(..most.min(PIECE_BYTES)).unwrap_or_default();
         let sending = async {
             let sent = link.write(bytes).await?;
             link.flush().await.map(|()| sent)
         };
-        match timeout(self.bounds.stall_max, sending).await {
+        match timeout(stall_max, sending).await {
             Ok(Ok(sent)) => Ok(sent),
             Ok(Err(error)) => Err(self.missed(&format!("the data connection breaks: {error}"))),
             Err(_) => Err(self.stalled()),

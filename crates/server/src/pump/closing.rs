@@ -8,9 +8,10 @@ use rustls::ServerConnection;
 const RECORD_BYTES_MAX: usize = 16_384 + 2048 + 5;
 
 /// How an upload ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// TLS `close_notify`, or FIN where there is no TLS.
+    #[default]
     Orderly,
     /// FIN alone under TLS, and [`EndRule`] accepts it. Never a reset.
     WithoutNotify,

@@ -23,19 +23,18 @@ use rustix::io::{Errno, Result as Call};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
-use wharf_core::error::{Error, ErrorKind};
-use wharf_core::storage::DetachedFile;
+use wharf_core::error::Error;
+use wharf_core::storage::{DetachedFile, Source};
 
-use self::copy_socket::{CopySocket, interest, receive_from_link, send_to_link};
+use self::copy_socket::{CopySocket, LINK_BLOCK_BYTES, interest, send_to_link};
 use self::tls_copy::{TlsReceiving, TlsSending};
-use super::mover::{Moved, Mover, TransferStep};
+use super::mover::{Moved, Mover, Stepped};
 use super::source_chunks::shortened;
-use super::{Closing, FileRemainder, Flow, TransferError, bound};
-use crate::blocking_pool::BlockingWorker;
+use super::{CopyLeft, Flow, TransferError, bound, broken};
 use crate::net::{CopyDirection, KernelCopyLink, Socket, Stream};
 use crate::rate_limit::Burst;
-use crate::registry::SessionHandle;
 
+const MIB: u64 = 1024 * 1024;
 /// Bytes per system call, so that counters are updated regularly.
 const CALL_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a worker waits for a client that has kept up so far.
@@ -74,62 +73,6 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
     is_copied && is_as_it_is && !flow.mover.is_limited()
 }
 
-/// Sends bytes `from..from + len` of a file, and `close_notify`. Returns the stream, without TLS
-/// after it has ended, and the rest of the file if a kernel copy is not possible.
-pub(super) async fn send(
-    file: File,
-    from: u64,
-    len: u64,
-    stream: Stream,
-    flow: &Flow<'_>,
-) -> Result<(Option<FileRemainder>, Stream), TransferError> {
-    match stream {
-        Stream::Plain(mut socket) => {
-            debug!(method = "sendfile", "sending a file");
-            let work = SendfileCopy { file, from, left: len };
-            let (work, is_done) = copy(&mut socket, SlowPeer::Wait, work, flow).await?;
-            let rest = FileRemainder { file: work.file, from: work.from, len: work.left };
-            Ok(((!is_done).then_some(rest), Stream::Plain(socket)))
-        }
-        Stream::Tls(stream) => {
-            let (transport, tls) = stream.into_inner();
-            // Nothing is withheld on a download.
-            let mut socket = transport.into_parts().0;
-            debug!(method = "blocks, TLS", "sending a file");
-            let work = TlsSending::new(file, from, len, tls);
-            Box::pin(copy(&mut socket, SlowPeer::Wait, work, flow)).await?;
-            Ok((None, Stream::Plain(socket)))
-        }
-    }
-}
-
-/// Receives into a file, at its position, until the end of the stream. Returns the stream before
-/// its end if the client is too slow for this to be worthwhile; otherwise how it ended.
-pub(super) async fn receive(
-    detached: DetachedFile,
-    stream: Stream,
-    flow: &Flow<'_>,
-) -> Result<(Option<Stream>, Closing), TransferError> {
-    match stream {
-        Stream::Plain(mut socket) => {
-            debug!(method = "splice", "receiving a file");
-            let work = SpliceCopy { file: CopyTarget(detached), pipe: Pipe::new().map_err(store)? };
-            let (_, is_done) = copy(&mut socket, SlowPeer::FallBack, work, flow).await?;
-            let back = (!is_done).then_some(Stream::Plain(socket));
-            Ok((back, Closing::Orderly))
-        }
-        Stream::Tls(stream) => {
-            let (transport, tls) = stream.into_inner();
-            let (mut socket, withheld) = transport.into_parts();
-            debug!(method = "blocks, TLS", "receiving a file");
-            let received = flow.mover.moved();
-            let work = TlsReceiving::new(CopyTarget(detached), (tls, withheld), flow.end, received);
-            let (work, _) = copy(&mut socket, SlowPeer::Accumulate, work, flow).await?;
-            Ok((None, work.closing()))
-        }
-    }
-}
-
 /// What to do when the client does not keep up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SlowPeer {
@@ -145,67 +88,33 @@ fn store(error: Errno) -> TransferError {
     TransferError::Store(io::Error::from(error).into())
 }
 
-/// Copies until the work is complete, or cannot continue in the kernel. Returns whether it is
-/// complete.
-async fn copy<W: CopyWork>(
-    connection: &mut Socket,
-    slow_peer: SlowPeer,
-    work: W,
-    flow: &Flow<'_>,
-) -> Result<(W, bool), TransferError> {
-    let socket = Arc::new(CopySocket::of(connection).map_err(TransferError::Network)?);
-    let mut copying = KernelCopy {
-        connection,
-        socket,
-        slow_peer,
-        flow,
-        work: Some(work),
-        keeps_up: true,
-        is_worthwhile: true,
-        is_running: false,
-        last: RunEnd::Yield,
-    };
-    let is_done = flow.mover.run(&mut copying).await?;
-    let work = copying.work.take();
-    work.map(|work| (work, is_done)).ok_or_else(|| store(Errno::IO))
-}
-
-/// The kernel copy of one transfer. Dropping it stops the current run.
-struct KernelCopy<'a, W> {
-    connection: &'a mut Socket,
+/// A kernel copy of one transfer. Dropping a step stops its run.
+pub(super) struct KernelCopy {
+    connection: Socket,
     socket: Arc<CopySocket>,
+    /// What the socket must be ready for.
+    direction: CopyDirection,
+    /// Bytes per run if others wait for a worker: a few milliseconds of work.
+    run_bytes: u64,
     slow_peer: SlowPeer,
-    flow: &'a Flow<'a>,
     /// `None` while a run has it.
-    work: Option<W>,
+    work: Option<Box<dyn CopyWork>>,
     keeps_up: bool,
     /// Whether the last run moved enough to be worth its cost.
     is_worthwhile: bool,
-    is_running: bool,
     /// How the last run ended.
     last: RunEnd,
 }
 
-/// The limits of one run.
-#[derive(Clone, Copy)]
-struct RunBudget {
-    /// Bytes that may be copied.
-    bytes: u64,
-    /// The configuration generation of this budget.
-    generation: u64,
-    /// Whether to wait a moment for the client.
-    may_wait: bool,
-}
-
-/// The copying of one run.
-trait CopyWork: Send + 'static {
-    /// What the socket must be ready for.
-    const DIRECTION: CopyDirection;
-    /// Bytes per run if others wait for a worker: a few milliseconds of work.
-    const RUN_BYTES: u64;
-
+/// The copying of one transfer.
+trait CopyWork: Send {
     /// Copies about `most` bytes without waiting for the client.
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep;
+
+    /// What is left after the last step.
+    fn left(self: Box<Self>) -> CopyLeft {
+        CopyLeft::default()
+    }
 }
 
 /// The result of a step.
@@ -218,124 +127,177 @@ enum CopyStep {
     Failed(TransferError),
 }
 
-impl<W: CopyWork> KernelCopy<'_, W> {
-    /// Copies on a blocking worker until a reason to release it. Returns the bytes copied.
-    async fn run(&mut self, burst: &Burst) -> Result<u64, TransferError> {
-        let Some(mut work) = self.work.take() else { return Err(store(Errno::IO)) };
-        let budget = RunBudget {
-            generation: burst.generation,
-            bytes: bound(burst.bytes),
-            may_wait: self.keeps_up,
-        };
-        let worker = self.flow.blocking_pool.acquire().await;
-        let socket = Arc::clone(&self.socket);
-        let handle = Arc::clone(self.flow.mover.handle());
-        // Readiness from before the run is outdated after it.
-        if let Socket::Tcp(connection) = &*self.connection {
-            connection.clear_ready(interest(W::DIRECTION));
-        }
-        self.is_running = true;
-        let running = self.flow.blocking_pool.spawn(move || {
-            let ended = run(&mut work, &socket, &worker, &handle, budget);
-            drop(worker);
-            (work, ended)
-        });
-        let (work, ended) = running
-            .await
-            .map_err(|panic| TransferError::Store(Error::new(ErrorKind::Broken, panic)))?;
-        self.is_running = false;
-        self.work = Some(work);
-        let (last, moved) = ended?;
-        self.last = last;
-        Ok(moved)
-    }
-
-    /// Waits on the reactor until the client has read or sent something.
-    async fn ready(&mut self) -> io::Result<()> {
-        match (&mut *self.connection, &*self.socket) {
-            (Socket::Tcp(connection), _) => connection.ready(interest(W::DIRECTION)).await,
-            (_, CopySocket::Link(link)) => {
-                link.ready(W::DIRECTION).await;
-                Ok(())
+impl KernelCopy {
+    /// Sends bytes `from..from + len` of a file, and `close_notify`.
+    pub(super) fn send(
+        file: File,
+        from: u64,
+        len: u64,
+        stream: Stream,
+    ) -> Result<Self, TransferError> {
+        match stream {
+            Stream::Plain(socket) => {
+                debug!(method = "sendfile", "sending a file");
+                let work = SendfileCopy { file, from, left: len };
+                Self::new(socket, CopyDirection::Send, 16 * MIB, SlowPeer::Wait, work)
             }
-            (Socket::Link(_), CopySocket::Tcp(_)) => Err(io::ErrorKind::Unsupported.into()),
+            Stream::Tls(stream) => {
+                let (transport, tls) = stream.into_inner();
+                debug!(method = "blocks, TLS", "sending a file");
+                let work = TlsSending::new(file, from, len, tls);
+                // Nothing is withheld on a download.
+                let socket = transport.into_parts().0;
+                Self::new(socket, CopyDirection::Send, 4 * MIB, SlowPeer::Wait, work)
+            }
         }
     }
-}
 
-impl<W: CopyWork> TransferStep for KernelCopy<'_, W> {
-    /// Whether the work is complete.
-    type Output = bool;
-    const BYTES_MAX: usize = usize::MAX;
+    /// Receives into a file, at its position, until the end of the stream.
+    pub(super) fn receive(
+        detached: DetachedFile,
+        stream: Stream,
+        flow: &Flow<'_>,
+    ) -> Result<Self, TransferError> {
+        let file = CopyTarget(detached);
+        match stream {
+            Stream::Plain(socket) => {
+                debug!(method = "splice", "receiving a file");
+                let work = SpliceCopy { file, pipe: Pipe::new().map_err(store)? };
+                Self::new(socket, CopyDirection::Receive, 2 * MIB, SlowPeer::FallBack, work)
+            }
+            Stream::Tls(stream) => {
+                let (transport, tls) = stream.into_inner();
+                let (socket, withheld) = transport.into_parts();
+                debug!(method = "blocks, TLS", "receiving a file");
+                let received = flow.mover.moved();
+                let work = TlsReceiving::new(file, (tls, withheld), flow.end, received);
+                Self::new(socket, CopyDirection::Receive, 2 * MIB, SlowPeer::Accumulate, work)
+            }
+        }
+    }
 
-    /// One run. Its end is considered in the next step, when what it moved is paid for.
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<bool>, TransferError> {
+    fn new(
+        connection: Socket,
+        direction: CopyDirection,
+        run_bytes: u64,
+        slow_peer: SlowPeer,
+        work: impl CopyWork + 'static,
+    ) -> Result<Self, TransferError> {
+        let socket = Arc::new(CopySocket::of(&connection).map_err(TransferError::Network)?);
+        Ok(Self {
+            connection,
+            socket,
+            direction,
+            run_bytes,
+            slow_peer,
+            work: Some(Box::new(work)),
+            keeps_up: true,
+            is_worthwhile: true,
+            last: RunEnd::Yield,
+        })
+    }
+
+    /// The connection after the last step, without TLS, and what is left.
+    pub(super) fn into_parts(self) -> (Stream, CopyLeft) {
+        let left = self.work.map(CopyWork::left).unwrap_or_default();
+        (Stream::Plain(self.connection), left)
+    }
+
+    /// Considers how the last run ended, now that what it moved is paid for. Waits on the reactor
+    /// until a slow client has read or sent something. Returns whether the copy is complete, if
+    /// another run is of no use.
+    async fn before_run(&mut self, mover: &Mover<'_>) -> Result<Option<bool>, TransferError> {
+        let direction = self.direction;
         match self.last {
-            RunEnd::Done => return Ok(Moved::Over(true)),
-            RunEnd::Unsupported => return Ok(Moved::Over(false)),
-            RunEnd::Yield => {}
+            RunEnd::Done => return Ok(Some(true)),
+            RunEnd::Unsupported => return Ok(Some(false)),
+            RunEnd::Yield => return Ok(None),
             RunEnd::Slow if self.slow_peer == SlowPeer::FallBack && !self.is_worthwhile => {
-                return Ok(Moved::Over(false));
+                return Ok(Some(false));
             }
-            RunEnd::Slow => {
-                mover.within(self.ready()).await?;
-                if self.slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
-                    sleep(CLIENT_WAIT_MAX).await;
-                }
-            }
+            RunEnd::Slow => {}
         }
-        let bytes = self.run(budget).await?;
+        let ready = async {
+            match (&mut self.connection, &*self.socket) {
+                (Socket::Tcp(connection), _) => connection.ready(interest(direction)).await,
+                (_, CopySocket::Link(link)) => {
+                    link.ready(direction).await;
+                    Ok(())
+                }
+                (Socket::Link(_), CopySocket::Tcp(_)) => Err(io::ErrorKind::Unsupported.into()),
+            }
+        };
+        mover.within(ready).await?;
+        if self.slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
+            sleep(CLIENT_WAIT_MAX).await;
+        }
+        Ok(None)
+    }
+
+    /// Copies on a blocking worker until a reason to release it. Returns whether the copy is
+    /// complete once it cannot continue.
+    pub(super) async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<bool> {
+        if let Some(is_done) = self.before_run(mover).await? {
+            return Ok(Moved::Over(is_done));
+        }
+        let Some(mut work) = self.work.take() else { return Err(store(Errno::IO)) };
+        let worker = mover.blocking_pool().acquire().await;
+        // Readiness from before the run is outdated after it.
+        if let Socket::Tcp(connection) = &self.connection {
+            connection.clear_ready(interest(self.direction));
+        }
+        let (socket, may_wait) = (Arc::clone(&self.socket), self.keeps_up);
+        let run_bytes = self.run_bytes;
+        let (mut counter, direction) = (mover.counter(budget), self.direction);
+        let mut running = RunningCopy { socket: &self.socket, is_running: true };
+        let run = mover.blocking_pool().spawn(move || {
+            let began = Instant::now();
+            let ended = loop {
+                match work.step(&socket, counter.left) {
+                    CopyStep::Moved(bytes) => {
+                        counter.count(bytes);
+                        let is_long = || counter.moved >= run_bytes || began.elapsed() >= RUN_TIME;
+                        if counter.is_over() || worker.is_wanted() && is_long() {
+                            break Ok(RunEnd::Yield);
+                        }
+                    }
+                    CopyStep::Wait if !may_wait => break Ok(RunEnd::Slow),
+                    CopyStep::Wait => match socket.wait(direction, CLIENT_WAIT_MAX) {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(RunEnd::Slow),
+                        Err(error) => break Err(TransferError::Network(error)),
+                    },
+                    CopyStep::Done => break Ok(RunEnd::Done),
+                    CopyStep::Unsupported => break Ok(RunEnd::Unsupported),
+                    CopyStep::Failed(error) => break Err(error),
+                }
+            };
+            drop(worker);
+            (work, counter.moved, ended)
+        });
+        let (work, bytes, ended) = run.await.map_err(broken)?;
+        running.is_running = false;
+        self.work = Some(work);
+        self.last = ended?;
         if !mover.is_limited() {
             self.is_worthwhile = bytes >= WORTHWHILE_BYTES;
-            self.keeps_up = bytes >= W::RUN_BYTES / 4;
+            self.keeps_up = bytes >= run_bytes / 4;
         }
         Ok(Moved::Bytes(usize::try_from(bytes).unwrap_or(usize::MAX)))
     }
 }
 
-/// A blocking run cannot be cancelled, but shutting down its socket ends it at once.
-impl<W> Drop for KernelCopy<'_, W> {
+/// A run on a worker. It cannot be cancelled, but dropping this shuts down its socket, which ends
+/// it at once.
+struct RunningCopy<'a> {
+    socket: &'a CopySocket,
+    is_running: bool,
+}
+
+impl Drop for RunningCopy<'_> {
     fn drop(&mut self) {
         if self.is_running {
             self.socket.shut_down();
-        }
-    }
-}
-
-fn run<W: CopyWork>(
-    work: &mut W,
-    socket: &CopySocket,
-    worker: &BlockingWorker,
-    handle: &SessionHandle,
-    budget: RunBudget,
-) -> Result<(RunEnd, u64), TransferError> {
-    let mut moved: u64 = 0;
-    let began = Instant::now();
-    loop {
-        match work.step(socket, budget.bytes.saturating_sub(moved)) {
-            CopyStep::Moved(bytes) => {
-                moved = moved.saturating_add(bytes);
-                handle.count_moved(bytes);
-                let is_over = || moved >= W::RUN_BYTES || began.elapsed() >= RUN_TIME;
-                let is_bound = || moved >= budget.bytes || handle.generation() != budget.generation;
-                if is_bound() || worker.is_wanted() && is_over() {
-                    return Ok((RunEnd::Yield, moved));
-                }
-            }
-            CopyStep::Wait if !budget.may_wait => return Ok((RunEnd::Slow, moved)),
-            CopyStep::Wait => {
-                let waited = socket.wait(W::DIRECTION, CLIENT_WAIT_MAX);
-                if !waited.map_err(TransferError::Network)? {
-                    return Ok((RunEnd::Slow, moved));
-                }
-            }
-            CopyStep::Done => return Ok((RunEnd::Done, moved)),
-            CopyStep::Unsupported => return Ok((RunEnd::Unsupported, moved)),
-            CopyStep::Failed(cut) => return Err(cut),
         }
     }
 }
@@ -348,9 +310,6 @@ struct SendfileCopy {
 }
 
 impl CopyWork for SendfileCopy {
-    const DIRECTION: CopyDirection = CopyDirection::Send;
-    const RUN_BYTES: u64 = 16 * 1024 * 1024;
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         if self.left == 0 {
             return CopyStep::Done;
@@ -374,6 +333,11 @@ impl CopyWork for SendfileCopy {
             }
             Err(error) => send_error(error),
         }
+    }
+
+    fn left(self: Box<Self>) -> CopyLeft {
+        let source = Source::File { file: self.file, from: self.from, len: self.left };
+        CopyLeft { source: Some(source), ..CopyLeft::default() }
     }
 }
 
@@ -433,14 +397,16 @@ impl Pipe {
 impl SpliceCopy {
     /// The same as a step, for a simulated connection.
     fn receive_from(&mut self, link: &dyn KernelCopyLink, most: usize) -> CopyStep {
-        let block = match receive_from_link(link, most) {
-            Ok(block) if block.is_empty() => return CopyStep::Done,
-            Ok(block) => block,
+        let mut block = vec![0; most.min(LINK_BLOCK_BYTES)];
+        let got = match link.read(&mut block) {
+            Ok(0) => return CopyStep::Done,
+            Ok(got) => got,
             Err(error) => return socket_error(&error),
         };
-        let written = self.file.allow(block.len());
-        match written.and_then(|()| Ok(self.file.0.file.write_all(&block)?)) {
-            Ok(()) => CopyStep::Moved(bound(block.len())),
+        let block = block.get(..got).unwrap_or_default();
+        let written = self.file.allow(got);
+        match written.and_then(|()| Ok(self.file.0.file.write_all(block)?)) {
+            Ok(()) => CopyStep::Moved(bound(got)),
             Err(error) => CopyStep::Failed(TransferError::Store(error)),
         }
     }
@@ -454,9 +420,6 @@ impl SpliceCopy {
 }
 
 impl CopyWork for SpliceCopy {
-    const DIRECTION: CopyDirection = CopyDirection::Receive;
-    const RUN_BYTES: u64 = 2 * 1024 * 1024;
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let socket = match socket {

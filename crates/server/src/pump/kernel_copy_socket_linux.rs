@@ -15,7 +15,7 @@ use tokio::io::Interest;
 use crate::net::{CopyDirection, KernelCopyLink, Socket};
 
 /// One block between a file and a simulated connection.
-const LINK_BLOCK_BYTES: usize = 64 * 1024;
+pub(super) const LINK_BLOCK_BYTES: usize = 64 * 1024;
 
 /// A duplicate of the connection for a worker. Its calls do not wait.
 pub(super) enum CopySocket {
@@ -85,14 +85,6 @@ pub(super) fn send_to_link(
     let sent = link.write(block.get(..got).unwrap_or_default())?;
     *from = from.saturating_add(u64::try_from(sent).unwrap_or(u64::MAX));
     Ok(sent)
-}
-
-/// The first half of what two calls of `splice` do: the bytes that have arrived.
-pub(super) fn receive_from_link(link: &dyn KernelCopyLink, most: usize) -> io::Result<Vec<u8>> {
-    let mut block = vec![0; most.min(LINK_BLOCK_BYTES)];
-    let got = link.read(&mut block)?;
-    block.truncate(got);
-    Ok(block)
 }
 
 impl Read for &CopySocket {

@@ -9,10 +9,9 @@ use rustls::ServerConnection;
 
 use super::copy_socket::CopySocket;
 use super::{CopyStep, CopyTarget, CopyWork, socket_error};
-use crate::net::CopyDirection;
-use crate::pump::TransferError;
 use crate::pump::closing::{Closing, EndRule, ended_between_records};
 use crate::pump::source_chunks::shortened;
+use crate::pump::{CopyLeft, TransferError};
 
 /// One read of a file that is sent.
 const PLAIN_BYTES: usize = 128 * 1024;
@@ -54,9 +53,6 @@ impl TlsSending {
 }
 
 impl CopyWork for TlsSending {
-    const DIRECTION: CopyDirection = CopyDirection::Send;
-    const RUN_BYTES: u64 = 4 * 1024 * 1024;
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut &*socket) {
@@ -112,16 +108,13 @@ impl TlsReceiving {
         }
     }
 
-    /// How it ended, after the end.
-    pub(super) fn closing(&self) -> Closing {
-        self.closing.unwrap_or(Closing::Orderly)
-    }
-
     /// Decrypts received data. Returns whether the client has sent `close_notify`.
     fn decrypt(&mut self, got: usize) -> Result<bool, TransferError> {
         let mut rest = self.wire.get(..got).unwrap_or_default();
         loop {
-            let state = self.tls.process_new_packets().map_err(broken)?;
+            let state = self.tls.process_new_packets().map_err(|error| {
+                TransferError::Network(io::Error::new(io::ErrorKind::InvalidData, error))
+            })?;
             let opened = state.plaintext_bytes_to_read();
             if opened > 0 {
                 let bytes = u64::try_from(opened).unwrap_or(u64::MAX);
@@ -201,18 +194,15 @@ impl TlsReceiving {
 }
 
 impl CopyWork for TlsReceiving {
-    const DIRECTION: CopyDirection = CopyDirection::Receive;
-    const RUN_BYTES: u64 = 2 * 1024 * 1024;
-
     fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         self.take(socket, most).unwrap_or_else(CopyStep::Failed)
+    }
+
+    fn left(self: Box<Self>) -> CopyLeft {
+        CopyLeft { source: None, closing: self.closing.unwrap_or_default() }
     }
 }
 
 fn store(error: io::Error) -> TransferError {
     TransferError::Store(error.into())
-}
-
-fn broken(error: rustls::Error) -> TransferError {
-    TransferError::Network(io::Error::new(io::ErrorKind::InvalidData, error))
 }

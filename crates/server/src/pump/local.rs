@@ -1,48 +1,16 @@
-//! Copies within storage: for checksums, or from file to file.
+//! Copies within storage: for checksums, or from file to file. They are counted and rate limited
+//! like transfers, so that they cannot bypass a limit.
 
 use tokio::task::yield_now;
 use wharf_core::Bytes;
 use wharf_core::error::{Error, ErrorKind};
-use wharf_core::storage::{Sink, Source};
+use wharf_core::storage::{Sink, Source, StoreCopy};
 
-use super::mover::{Moved, Mover, TransferStep};
+use super::mover::{Moved, Mover, Stepped, TransferStep};
 use super::source_chunks::SourceChunks;
-use super::{PIECE_BYTES, TransferError, run_blocking};
-use crate::blocking_pool::BlockingPool;
+use super::{PIECE_BYTES, STORE_COPY_BYTES, TransferError, run_blocking};
 use crate::digest::{Algorithm, Digest};
 use crate::rate_limit::Burst;
-
-/// Copies within storage. They are counted and rate limited like transfers, so that they cannot
-/// bypass a limit.
-pub(crate) struct LocalCopy<'a> {
-    pub(crate) mover: Mover<'a>,
-    pub(crate) blocking_pool: &'a BlockingPool,
-}
-
-impl LocalCopy<'_> {
-    /// Computes the checksum of the first `most` bytes of a source.
-    pub(crate) async fn digest(
-        &self,
-        source: Source,
-        most: u64,
-        of: Algorithm,
-    ) -> Result<String, Error> {
-        let mut digesting = Digesting {
-            chunks: LocalChunks::new(shortened(source, most), self.blocking_pool),
-            left: most,
-            digest: Some(of.start()),
-            blocking_pool: self.blocking_pool,
-        };
-        Ok(self.mover.run(&mut digesting).await?)
-    }
-
-    /// Copies a source to a sink, and syncs it. The sink is neither committed nor aborted.
-    pub(crate) async fn copy(&self, source: Source, sink: &mut dyn Sink) -> Result<(), Error> {
-        let chunks = LocalChunks::new(source, self.blocking_pool);
-        self.mover.run(&mut Copying { chunks, sink: &mut *sink }).await?;
-        sink.sync().await
-    }
-}
 
 /// The chunks of a source, in parts of a budget.
 struct LocalChunks {
@@ -51,8 +19,8 @@ struct LocalChunks {
 }
 
 impl LocalChunks {
-    fn new(source: Source, blocking_pool: &BlockingPool) -> Self {
-        Self { chunks: SourceChunks::of(source, blocking_pool), ready: Bytes::new() }
+    fn new(source: Source, mover: &Mover<'_>) -> Self {
+        Self { chunks: SourceChunks::of(source, mover.blocking_pool()), ready: Bytes::new() }
     }
 
     /// The next `most` bytes at most; empty at the end.
@@ -67,24 +35,30 @@ impl LocalChunks {
     }
 }
 
-/// A checksum.
-struct Digesting<'a> {
+/// A checksum of the first bytes of a source.
+pub(crate) struct Digesting {
     chunks: LocalChunks,
     left: u64,
     /// `None` while another thread has it.
     digest: Option<Digest>,
-    blocking_pool: &'a BlockingPool,
 }
 
-impl TransferStep for Digesting<'_> {
-    type Output = String;
-    const BYTES_MAX: usize = PIECE_BYTES;
+impl Digesting {
+    pub(crate) fn new(source: Source, most: u64, of: Algorithm, mover: &Mover<'_>) -> Self {
+        let chunks = LocalChunks::new(shortened(source, most), mover);
+        Self { chunks, left: most, digest: Some(of.start()) }
+    }
+}
 
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<String>, TransferError> {
+impl TransferStep for Digesting {
+    type Output = String;
+    const HAS_CLIENT: bool = false;
+
+    fn bytes_max(&self) -> usize {
+        PIECE_BYTES
+    }
+
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<String> {
         let Some(mut digest) = self.digest.take() else {
             return Err(Error::new(ErrorKind::Broken, "the checksum is complete").into());
         };
@@ -97,7 +71,7 @@ impl TransferStep for Digesting<'_> {
         let bytes = piece.len();
         self.left = self.left.saturating_sub(super::bound(bytes));
         mover.count(bytes);
-        let digest = run_blocking(bytes, self.blocking_pool, move || {
+        let digest = run_blocking(bytes, mover.blocking_pool(), move || {
             digest.update(&piece);
             Ok(digest)
         });
@@ -106,30 +80,55 @@ impl TransferStep for Digesting<'_> {
     }
 }
 
-/// A copy from file to file.
-struct Copying<'a> {
-    chunks: LocalChunks,
+/// A copy of a source to a sink, which is then synced, but neither committed nor aborted.
+pub(crate) struct Copying<'a> {
+    /// `None` after the last chunk.
+    chunks: Option<LocalChunks>,
     sink: &'a mut dyn Sink,
+}
+
+impl<'a> Copying<'a> {
+    pub(crate) fn new(source: Source, sink: &'a mut dyn Sink, mover: &Mover<'_>) -> Self {
+        Self { chunks: Some(LocalChunks::new(source, mover)), sink }
+    }
 }
 
 impl TransferStep for Copying<'_> {
     type Output = ();
-    const BYTES_MAX: usize = PIECE_BYTES;
+    const HAS_CLIENT: bool = false;
 
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<()>, TransferError> {
-        let piece = self.chunks.next(budget.bytes).await?;
+    fn bytes_max(&self) -> usize {
+        if self.is_within_store() { STORE_COPY_BYTES } else { PIECE_BYTES }
+    }
+
+    fn is_within_store(&self) -> bool {
+        self.chunks.is_none()
+    }
+
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<()> {
+        let Some(chunks) = &mut self.chunks else {
+            return complete(self.sink, budget, ()).await;
+        };
+        let piece = chunks.next(budget.bytes).await?;
         if piece.is_empty() {
-            return Ok(Moved::Over(()));
+            self.chunks = None;
+            return Ok(Moved::Bytes(0));
         }
         let bytes = piece.len();
         mover.count(bytes);
         self.sink.write(piece).await?;
         Ok(Moved::Bytes(bytes))
     }
+}
+
+/// Lets a sink that has all bytes copy them where they belong, and then sync them.
+pub(super) async fn complete<T>(sink: &mut dyn Sink, budget: &Burst, output: T) -> Stepped<T> {
+    let copied = sink.copy_step(StoreCopy::Added, super::bound(budget.bytes)).await?;
+    if copied > 0 {
+        return Ok(Moved::Bytes(usize::try_from(copied).unwrap_or(usize::MAX)));
+    }
+    sink.sync().await?;
+    Ok(Moved::Over(output))
 }
 
 /// Limits a file source to its first `most` bytes, so that no more is read ahead.

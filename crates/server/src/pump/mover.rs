@@ -5,6 +5,7 @@
 //! and counts what it moved afterwards.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::trace;
 
-use super::TransferError;
+use super::{TransferError, bound};
+use crate::blocking_pool::BlockingPool;
 use crate::rate_limit::{Burst, RateLimiter};
 use crate::registry::{End, SessionHandle};
 use crate::regression::Regression;
@@ -31,28 +33,42 @@ pub(crate) struct Mover<'a> {
     rate_limiter: &'a RateLimiter,
     /// `moved` counts the bytes.
     handle: &'a Arc<SessionHandle>,
+    /// Threads for work that would stall the reactor.
+    blocking_pool: &'a BlockingPool,
     /// Whether an upload has arrived completely: from then on it waits only for the disk.
     is_whole: AtomicBool,
 }
 
 /// A way to move bytes.
-pub(super) trait TransferStep {
+pub(crate) trait TransferStep {
     /// The result after the last step.
     type Output;
 
-    /// The largest useful budget, in bytes.
-    const BYTES_MAX: usize;
+    /// Whether a client sends or receives the bytes. Without one there is no minimum rate, and a
+    /// shutdown does not end what has stopped.
+    const HAS_CLIENT: bool;
+
+    /// The largest useful budget of the next step, in bytes.
+    fn bytes_max(&self) -> usize;
+
+    /// Whether the next step copies bytes within the store that were counted when they were
+    /// received. No rate limit counts them again.
+    fn is_within_store(&self) -> bool {
+        false
+    }
 
     /// Moves at most `budget.bytes`, and counts them with [`Mover::count`].
     fn step(
         &mut self,
         mover: &Mover<'_>,
         budget: &Burst,
-    ) -> impl Future<Output = Result<Moved<Self::Output>, TransferError>> + Send;
+    ) -> impl Future<Output = Stepped<Self::Output>> + Send;
 }
 
+pub(crate) type Stepped<T> = Result<Moved<T>, TransferError>;
+
 /// The result of a step.
-pub(super) enum Moved<T> {
+pub(crate) enum Moved<T> {
     /// So many bytes were moved.
     Bytes(usize),
     /// Nothing is left to move, or this step cannot continue.
@@ -61,40 +77,47 @@ pub(super) enum Moved<T> {
 
 impl<'a> Mover<'a> {
     /// For a transfer of the session to which `handle` belongs.
-    pub(crate) fn new(rate_limiter: &'a RateLimiter, handle: &'a Arc<SessionHandle>) -> Self {
-        Self { rate_limiter, handle, is_whole: AtomicBool::new(false) }
+    pub(crate) fn new(
+        rate_limiter: &'a RateLimiter,
+        handle: &'a Arc<SessionHandle>,
+        blocking_pool: &'a BlockingPool,
+    ) -> Self {
+        Self { rate_limiter, handle, blocking_pool, is_whole: AtomicBool::new(false) }
     }
 
-    /// Runs steps to the last one, under the limits in force at each. Dropping the future stops
+    /// Runs steps to the last one, under the limits in force at each. Ends them when they are below
+    /// the minimum rate, or when the session must end and nothing moves. Dropping the future stops
     /// between two steps, or in one.
-    pub(super) async fn run<S: TransferStep>(
+    pub(crate) async fn run<S: TransferStep>(
         &self,
         step: &mut S,
     ) -> Result<S::Output, TransferError> {
-        loop {
-            let budget = self.rate_limiter.burst(S::BYTES_MAX);
-            match step.step(self, &budget).await? {
-                Moved::Bytes(bytes) => {
-                    trace!(bytes, "moved");
-                    self.rate_limiter.take(&budget, bytes).await;
+        let moving = async {
+            loop {
+                let budget = if step.is_within_store() {
+                    self.rate_limiter.unlimited(step.bytes_max())
+                } else {
+                    self.rate_limiter.burst(step.bytes_max())
+                };
+                match step.step(self, &budget).await? {
+                    Moved::Bytes(bytes) => {
+                        trace!(bytes, "moved");
+                        self.rate_limiter.take(&budget, bytes).await;
+                    }
+                    Moved::Over(output) => return Ok(output),
                 }
-                Moved::Over(output) => return Ok(output),
             }
-        }
-    }
-
-    /// Runs `moving`; ends it when it is below the minimum rate, or when the session must end and
-    /// nothing moves.
-    pub(crate) async fn watched<T>(
-        &self,
-        moving: impl Future<Output = Result<T, TransferError>>,
-    ) -> Result<T, TransferError> {
+        };
+        // Pinned here, so that `select!` does not reserve memory for a second copy.
+        let moving = pin!(moving);
         tokio::select! {
             // Completion comes first.
             biased;
             moved = moving => moved,
-            () = self.is_too_slow() => Err(TransferError::TooSlow),
-            reason = self.stalled_at_shutdown() => Err(TransferError::SessionEnded(reason)),
+            () = self.is_too_slow(), if S::HAS_CLIENT => Err(TransferError::TooSlow),
+            reason = self.stalled_at_shutdown(), if S::HAS_CLIENT => {
+                Err(TransferError::SessionEnded(reason))
+            }
         }
     }
 
@@ -119,9 +142,15 @@ impl<'a> Mover<'a> {
         self.handle.moved.load(Ordering::Relaxed)
     }
 
-    /// The session, to count on another thread.
-    pub(super) fn handle(&self) -> &'a Arc<SessionHandle> {
-        self.handle
+    /// Counts a step on another thread.
+    pub(super) fn counter(&self, budget: &Burst) -> StepCounter {
+        let handle = Arc::clone(self.handle);
+        StepCounter { handle, generation: budget.generation, left: bound(budget.bytes), moved: 0 }
+    }
+
+    /// Threads for work that would stall the reactor.
+    pub(super) fn blocking_pool(&self) -> &'a BlockingPool {
+        self.blocking_pool
     }
 
     /// Whether a rate limit applies now.
@@ -179,5 +208,27 @@ impl<'a> Mover<'a> {
                 return reason;
             }
         }
+    }
+}
+
+/// Counts what a step moves on another thread, within its budget.
+pub(super) struct StepCounter {
+    handle: Arc<SessionHandle>,
+    generation: u64,
+    /// The rest of the budget.
+    pub(super) left: u64,
+    pub(super) moved: u64,
+}
+
+impl StepCounter {
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.handle.count_moved(bytes);
+        self.moved = self.moved.saturating_add(bytes);
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Whether the budget is used up, or its limits may have changed.
+    pub(super) fn is_over(&self) -> bool {
+        self.left == 0 || self.handle.generation() != self.generation
     }
 }

@@ -7,14 +7,16 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::debug;
 use wharf_core::Bytes;
-use wharf_core::storage::Sink;
+use wharf_core::storage::{Sink, StoreCopy};
 use wharf_proto::ascii::FromNetwork;
 
 use super::closing::{Closing, ended_between_records};
-use super::mover::{Moved, Mover, TransferStep};
+use super::kernel_copy::{self, KernelCopy};
+use super::local::complete;
+use super::mover::{Moved, Mover, Stepped, TransferStep};
 use super::receive_block::{BLOCK_BYTES, PieceReader};
 use super::zlib::Decompressor;
-use super::{Flow, TransferError, kernel_copy};
+use super::{Flow, INLINE_BYTES, PIECE_BYTES, STORE_COPY_BYTES, TransferError, bound};
 use crate::net::{Socket, Stream};
 use crate::rate_limit::Burst;
 
@@ -24,140 +26,176 @@ const KERNEL_COPY_FROM: usize = 2 * 1024 * 1024;
 /// How long the server waits to send `close_notify` after a complete upload.
 const CLOSE_NOTIFY_MAX: Duration = Duration::from_secs(10);
 
-/// Copies the stream into the sink until an end that the [`EndRule`](super::EndRule) accepts, sends
-/// `close_notify`, and syncs. The sink is neither committed nor aborted. Dropping the future closes
-/// the stream.
-pub(crate) async fn receive(
-    stream: Stream,
-    sink: &mut dyn Sink,
-    flow: &Flow<'_>,
-) -> Result<Closing, TransferError> {
-    let mover = flow.mover;
-    if let (Stream::Plain(socket), Some(rate)) = (&stream, mover.bytes_per_second()) {
-        let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
-        socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
-    }
-    debug!(method = "memory", "receiving");
-    let mut receiving = Receiving {
-        reader: PieceReader::new(matches!(stream, Stream::Tls(_))),
-        stream,
-        decoder: UploadDecoder::new(flow),
-        can_detach: true,
-        taken: 0,
-        sink,
-        flow,
-    };
-    let closing = loop {
-        match mover.run(&mut receiving).await? {
-            ReceiveEnd::Closed(closing) => break closing,
-            ReceiveEnd::KernelCopy => {}
-        }
-        receiving.taken = 0;
-        let Receiving { stream, sink, .. } = receiving;
-        let Some(detached) = sink.detach_file().await? else {
-            receiving = Receiving { stream, sink, can_detach: false, ..receiving };
-            continue;
-        };
-        let received = Box::pin(kernel_copy::receive(detached, stream, flow)).await;
-        sink.reattach_file(matches!(received, Err(TransferError::Store(_))));
-        match received? {
-            (Some(stream), _) => receiving = Receiving { stream, sink, ..receiving },
-            (None, closing) => {
-                mover.arrived();
-                sink.sync().await?;
-                return Ok(closing);
-            }
-        }
-    };
-    let Receiving { mut stream, decoder, sink, .. } = receiving;
-    decoder.finish(sink).await?;
-    // The upload is complete, whether the client reads the close_notify or not.
-    if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
-        let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
-    }
-    drop(stream);
-    mover.arrived();
-    sink.sync().await?;
-    Ok(closing)
-}
-
-/// An upload through memory.
-struct Receiving<'a> {
-    stream: Stream,
-    reader: PieceReader,
+/// An upload, until an end that the [`EndRule`](super::EndRule) accepts, `close_notify` is sent and
+/// the sink is synced. The sink is neither committed nor aborted. Dropping it closes the stream.
+pub(crate) struct Receiving<'a> {
+    body: ReceiveBody,
+    /// Whether the sink copies what it keeps, before the first byte, or what it adds, after the
+    /// last.
+    is_copying: bool,
     decoder: UploadDecoder,
     /// Whether the sink may have a file for a kernel copy.
     can_detach: bool,
-    /// Bytes received since a kernel copy was tried.
+    /// Bytes received through memory since a kernel copy was tried.
     taken: usize,
     sink: &'a mut dyn Sink,
     flow: &'a Flow<'a>,
 }
 
-/// Why receiving through memory ended.
-enum ReceiveEnd {
+/// How the bytes move now.
+enum ReceiveBody {
+    Memory(Stream, PieceReader),
+    Kernel(Box<KernelCopy>),
+    /// All have arrived.
     Closed(Closing),
-    /// A kernel copy is possible.
-    KernelCopy,
 }
 
-impl TransferStep for Receiving<'_> {
-    type Output = ReceiveEnd;
-    const BYTES_MAX: usize = BLOCK_BYTES;
-
-    async fn step(
-        &mut self,
-        mover: &Mover<'_>,
-        budget: &Burst,
-    ) -> Result<Moved<ReceiveEnd>, TransferError> {
-        let is_long = self.can_detach && self.taken >= KERNEL_COPY_FROM;
-        if is_long && kernel_copy::is_possible(&self.stream, self.flow) {
-            return Ok(Moved::Over(ReceiveEnd::KernelCopy));
+impl<'a> Receiving<'a> {
+    pub(crate) fn new(stream: Stream, sink: &'a mut dyn Sink, flow: &'a Flow<'a>) -> Self {
+        if let (Stream::Plain(socket), Some(rate)) = (&stream, flow.mover.bytes_per_second()) {
+            let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
+            socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
         }
-        let piece = match self.read(mover, budget.bytes).await? {
-            ReadResult::Piece(piece) => piece,
-            ReadResult::End(closing) => return Ok(Moved::Over(ReceiveEnd::Closed(closing))),
-        };
-        let got = piece.len();
-        mover.count(got);
-        self.taken = self.taken.saturating_add(got);
-        self.decoder.take(piece, self.sink, self.flow).await?;
-        Ok(Moved::Bytes(got))
+        debug!(method = "memory", "receiving");
+        let reader = PieceReader::new(matches!(stream, Stream::Tls(_)));
+        Self {
+            body: ReceiveBody::Memory(stream, reader),
+            is_copying: true,
+            decoder: UploadDecoder::new(flow),
+            can_detach: true,
+            taken: 0,
+            sink,
+            flow,
+        }
+    }
+
+    /// All bytes have arrived. The sink then copies and syncs them.
+    fn close(&mut self, closing: Closing) {
+        self.body = ReceiveBody::Closed(closing);
+        self.is_copying = true;
+        self.flow.mover.arrived();
+    }
+
+    /// Begins a kernel copy, if the sink has a file for it.
+    async fn detach(&mut self) -> Result<(), TransferError> {
+        self.taken = 0;
+        let detached = self.sink.detach_file().await?;
+        self.can_detach = detached.is_some();
+        let Some(detached) = detached else { return Ok(()) };
+        let closed = ReceiveBody::Closed(Closing::Orderly);
+        if let ReceiveBody::Memory(stream, _) = std::mem::replace(&mut self.body, closed) {
+            let copy = KernelCopy::receive(detached, stream, self.flow);
+            let copy = copy.inspect_err(|_| self.sink.reattach_file(true))?;
+            self.body = ReceiveBody::Kernel(Box::new(copy));
+        }
+        Ok(())
+    }
+
+    /// Ends a kernel copy; unless the upload is complete, memory continues.
+    fn reattach(&mut self, is_done: bool) {
+        self.sink.reattach_file(false);
+        let closed = ReceiveBody::Closed(Closing::Orderly);
+        let ReceiveBody::Kernel(copy) = std::mem::replace(&mut self.body, closed) else { return };
+        let (stream, left) = copy.into_parts();
+        if is_done {
+            self.close(left.closing);
+        } else {
+            self.body = ReceiveBody::Memory(stream, PieceReader::new(false));
+        }
     }
 }
 
-/// The result of a read.
-enum ReadResult {
-    Piece(Bytes),
-    End(Closing),
+impl TransferStep for Receiving<'_> {
+    type Output = Closing;
+    const HAS_CLIENT: bool = true;
+
+    fn bytes_max(&self) -> usize {
+        match self.body {
+            _ if self.is_copying => STORE_COPY_BYTES,
+            ReceiveBody::Kernel(_) => usize::MAX,
+            ReceiveBody::Memory(..) | ReceiveBody::Closed(_) => BLOCK_BYTES,
+        }
+    }
+
+    fn is_within_store(&self) -> bool {
+        self.is_copying
+    }
+
+    async fn step(&mut self, mover: &Mover<'_>, budget: &Burst) -> Stepped<Closing> {
+        let (stream, reader) = match &mut self.body {
+            ReceiveBody::Closed(closing) => return complete(self.sink, budget, *closing).await,
+            _ if self.is_copying => {
+                let copied = self.sink.copy_step(StoreCopy::Kept, bound(budget.bytes)).await?;
+                self.is_copying = copied > 0;
+                return Ok(Moved::Bytes(usize::try_from(copied).unwrap_or(usize::MAX)));
+            }
+            ReceiveBody::Memory(stream, reader) => (stream, reader),
+            ReceiveBody::Kernel(copy) => {
+                return match copy.step(mover, budget).await {
+                    Ok(Moved::Bytes(bytes)) => Ok(Moved::Bytes(bytes)),
+                    Ok(Moved::Over(is_done)) => {
+                        self.reattach(is_done);
+                        Ok(Moved::Bytes(0))
+                    }
+                    Err(error) => {
+                        self.sink.reattach_file(matches!(error, TransferError::Store(_)));
+                        Err(error)
+                    }
+                };
+            }
+        };
+        let is_long = self.can_detach && self.taken >= KERNEL_COPY_FROM;
+        if is_long && kernel_copy::is_possible(stream, self.flow) {
+            self.detach().await?;
+            return Ok(Moved::Bytes(0));
+        }
+        if let Some(rest) = self.decoder.rest.take() {
+            self.decoder.take(rest, PIECE_BYTES, self.sink, mover).await?;
+            return Ok(Moved::Bytes(0));
+        }
+        let (piece, closing) = read(stream, reader, budget.bytes, self.flow).await?;
+        let got = piece.len();
+        if got > 0 {
+            mover.count(got);
+            self.taken = self.taken.saturating_add(got);
+            let most = if got <= INLINE_BYTES / 4 { INLINE_BYTES } else { PIECE_BYTES };
+            self.decoder.take(piece, most, self.sink, mover).await?;
+            return Ok(Moved::Bytes(got));
+        }
+        self.decoder.finish(self.sink).await?;
+        // The upload is complete, whether the client reads the close_notify or not.
+        if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
+            let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
+        }
+        self.close(closing);
+        Ok(Moved::Bytes(0))
+    }
 }
 
-impl Receiving<'_> {
-    /// Reads `bytes_max` bytes at most.
-    async fn read(
-        &mut self,
-        mover: &Mover<'_>,
-        bytes_max: usize,
-    ) -> Result<ReadResult, TransferError> {
-        match mover.within(self.reader.read(&mut self.stream, bytes_max)).await {
-            Ok(piece) if piece.is_empty() => Ok(ReadResult::End(Closing::Orderly)),
-            Ok(piece) => Ok(ReadResult::Piece(piece)),
-            // rustls reports FIN without `close_notify` this way; a reset has another kind.
-            Err(TransferError::Network(error)) if is_fin(&self.stream, &error) => {
-                if !self.flow.end.accepts(mover.moved()) {
-                    return Err(TransferError::NoCloseNotify);
-                }
-                let is_whole = match &mut self.stream {
-                    Stream::Tls(stream) => ended_between_records(stream.get_mut().1),
-                    Stream::Plain(_) => true,
-                };
-                if !is_whole {
-                    return Err(TransferError::MidRecord);
-                }
-                Ok(ReadResult::End(Closing::WithoutNotify))
+/// Reads `bytes_max` bytes at most; none at the end, with how it ended.
+async fn read(
+    stream: &mut Stream,
+    reader: &mut PieceReader,
+    bytes_max: usize,
+    flow: &Flow<'_>,
+) -> Result<(Bytes, Closing), TransferError> {
+    match flow.mover.within(reader.read(stream, bytes_max)).await {
+        Ok(piece) => Ok((piece, Closing::Orderly)),
+        // rustls reports FIN without `close_notify` this way; a reset has another kind.
+        Err(TransferError::Network(error)) if is_fin(stream, &error) => {
+            if !flow.end.accepts(flow.mover.moved()) {
+                return Err(TransferError::NoCloseNotify);
             }
-            Err(error) => Err(error),
+            let is_whole = match stream {
+                Stream::Tls(stream) => ended_between_records(stream.get_mut().1),
+                Stream::Plain(_) => true,
+            };
+            if !is_whole {
+                return Err(TransferError::MidRecord);
+            }
+            Ok((Bytes::new(), Closing::WithoutNotify))
         }
+        Err(error) => Err(error),
     }
 }
 
@@ -168,6 +206,8 @@ fn is_fin(stream: &Stream, error: &io::Error) -> bool {
 /// Converts received data to what is stored: decompression, line ends.
 struct UploadDecoder {
     decompressor: Option<Decompressor>,
+    /// Compressed data that is received, of which more follows. It may be empty.
+    rest: Option<Bytes>,
     from_network: Option<FromNetwork>,
 }
 
@@ -175,28 +215,27 @@ impl UploadDecoder {
     fn new(flow: &Flow<'_>) -> Self {
         Self {
             decompressor: flow.deflate.map(|_| Decompressor::new()),
+            rest: None,
             from_network: flow.is_ascii.then(FromNetwork::default),
         }
     }
 
+    /// Stores received data. Decompresses it to `most` bytes at most, and keeps the rest.
     async fn take(
         &mut self,
         piece: Bytes,
+        most: usize,
         sink: &mut dyn Sink,
-        flow: &Flow<'_>,
+        mover: &Mover<'_>,
     ) -> Result<(), TransferError> {
         let Some(decompressor) = self.decompressor.take() else {
             return self.store(piece, sink).await;
         };
-        let mut step = Box::pin(decompressor.decompress(piece, flow.blocking_pool)).await?;
-        self.store(Bytes::from(step.piece), sink).await?;
-        while let Some(rest) = step.rest {
-            let next = step.decompressor.decompress_rest(rest, flow.blocking_pool);
-            step = Box::pin(next).await?;
-            self.store(Bytes::from(step.piece), sink).await?;
-        }
+        let step = decompressor.decompress(piece, most, mover.blocking_pool());
+        let step = Box::pin(step).await?;
         self.decompressor = Some(step.decompressor);
-        Ok(())
+        self.rest = step.rest;
+        self.store(Bytes::from(step.piece), sink).await
     }
 
     async fn store(&mut self, mut piece: Bytes, sink: &mut dyn Sink) -> Result<(), TransferError> {
@@ -212,12 +251,12 @@ impl UploadDecoder {
     }
 
     /// At the end of the connection.
-    async fn finish(self, sink: &mut dyn Sink) -> Result<(), TransferError> {
-        if let Some(decompressor) = self.decompressor {
+    async fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), TransferError> {
+        if let Some(decompressor) = &self.decompressor {
             decompressor.finish()?;
         }
         let mut last = Vec::new();
-        if let Some(mut from_network) = self.from_network {
+        if let Some(from_network) = &mut self.from_network {
             from_network.finish(&mut last);
         }
         if !last.is_empty() {

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -26,14 +26,7 @@ thread_local! {
     static UNUSED: Arc<UnusedBlocks> = Arc::default();
 }
 
-#[derive(Default)]
-struct UnusedBlocks(Mutex<Vec<Vec<u8>>>);
-
-impl UnusedBlocks {
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        lock(&self.0)
-    }
-}
+type UnusedBlocks = Mutex<Vec<Vec<u8>>>;
 
 /// A block in use. Dropping it, on any thread, returns it to the thread that took it.
 struct ReceiveBlock {
@@ -45,7 +38,7 @@ struct ReceiveBlock {
 impl ReceiveBlock {
     fn take() -> Self {
         let unused = UNUSED.with(Arc::clone);
-        let kept = unused.lock().pop();
+        let kept = lock(&unused).pop();
         Self { bytes: kept.unwrap_or_else(|| vec![0; BLOCK_BYTES]), filled: 0, unused }
     }
 
@@ -66,7 +59,7 @@ impl AsRef<[u8]> for ReceiveBlock {
 
 impl Drop for ReceiveBlock {
     fn drop(&mut self) {
-        let mut unused = self.unused.lock();
+        let mut unused = lock(&self.unused);
         if unused.len() < KEPT_MAX {
             unused.push(std::mem::take(&mut self.bytes));
         }
@@ -177,7 +170,7 @@ mod tests {
     }
 
     fn unused() -> usize {
-        UNUSED.with(|unused| unused.lock().len())
+        UNUSED.with(|unused| lock(unused).len())
     }
 
     #[test]

@@ -59,11 +59,11 @@ impl FileChunks {
         len: u64,
         blocking_pool: &BlockingPool,
     ) -> Self {
-        let ahead = blocking_pool.spawn(move || {
+        let read = move || {
             file.seek(SeekFrom::Start(from))?;
             read_piece(file, len)
-        });
-        let ahead = (len > 0).then_some(ahead);
+        };
+        let ahead = (len > 0).then(|| blocking_pool.spawn(read));
         Self { ahead, left: len, blocking_pool: blocking_pool.clone() }
     }
 

@@ -6,7 +6,7 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use wharf_core::Bytes;
 
-use super::{INLINE_BYTES, PIECE_BYTES, TransferError, broken, run_blocking};
+use super::{INLINE_BYTES, TransferError, broken, run_blocking};
 use crate::blocking_pool::BlockingPool;
 
 /// Up to this size any ratio is accepted: empty disk images are legitimate files.
@@ -83,27 +83,15 @@ impl Decompressor {
         Self { inflate: Box::new(Decompress::new(true)), is_over: false }
     }
 
-    /// Decompresses the beginning of `compressed` to at most one piece. Returns the rest of
+    /// Decompresses the beginning of `compressed` to `most` bytes at most. Returns the rest of
     /// `compressed` with it.
     pub(super) async fn decompress(
         self,
         compressed: Bytes,
+        most: usize,
         blocking_pool: &BlockingPool,
     ) -> Result<Decompressed, TransferError> {
-        if compressed.len() <= INLINE_BYTES / 4 {
-            return self.work(&compressed, INLINE_BYTES);
-        }
-        run_blocking(compressed.len(), blocking_pool, move || self.work(&compressed, PIECE_BYTES))
-            .await
-    }
-
-    /// Continues with the rest.
-    pub(super) async fn decompress_rest(
-        self,
-        compressed: Bytes,
-        blocking_pool: &BlockingPool,
-    ) -> Result<Decompressed, TransferError> {
-        run_blocking(PIECE_BYTES, blocking_pool, move || self.work(&compressed, PIECE_BYTES)).await
+        run_blocking(most, blocking_pool, move || self.work(&compressed, most)).await
     }
 
     fn work(mut self, compressed: &Bytes, most: usize) -> Result<Decompressed, TransferError> {
@@ -162,6 +150,7 @@ pub(super) struct Decompressed {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::PIECE_BYTES;
     use super::*;
     use crate::net::Tcp;
 
@@ -182,11 +171,11 @@ mod tests {
         let blocking_pool = BlockingPool::new(Arc::new(Tcp));
         let (mut decompressor, mut out) = (Decompressor::new(), Vec::new());
         for piece in compressed.chunks(size) {
-            let mut step =
-                decompressor.decompress(Bytes::copy_from_slice(piece), &blocking_pool).await?;
+            let (piece, most) = (Bytes::copy_from_slice(piece), INLINE_BYTES);
+            let mut step = decompressor.decompress(piece, most, &blocking_pool).await?;
             out.extend_from_slice(&step.piece);
             while let Some(rest) = step.rest {
-                step = step.decompressor.decompress_rest(rest, &blocking_pool).await?;
+                step = step.decompressor.decompress(rest, PIECE_BYTES, &blocking_pool).await?;
                 assert!(step.piece.len() <= PIECE_BYTES);
                 out.extend_from_slice(&step.piece);
             }

@@ -15,6 +15,7 @@ use crate::session_end::SessionEnd;
 use crate::tls;
 
 /// The outcome of a transfer.
+#[derive(Default)]
 pub(super) struct TransferOutcome {
     pub(super) replies: Vec<Reply>,
     pub(super) exit: Option<SessionEnd>,
@@ -55,29 +56,21 @@ pub(super) async fn finish(
             let stored = sink.commit().await;
             handle.commits(false);
             match stored {
-                Ok(_) => done(),
+                Ok(_) => done("Transfer complete."),
                 Err(error) => store_failed(error),
             }
-        }
-        (Ending::Done(DataEnd::Moved), None) => done(),
-        (Ending::Done(DataEnd::Unchanged), sink) => {
-            if let Some(sink) = sink {
-                sink.abort().await;
-            }
-            let text = "No data received; the file is unchanged.";
-            TransferOutcome::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
         }
         (ending, sink) => {
             if let Some(sink) = sink {
                 sink.abort().await;
             }
-            failed(ending)
+            replies_to(ending)
         }
     }
 }
 
-fn done() -> TransferOutcome {
-    TransferOutcome::new(vec![Reply::new(Code::TRANSFER_DONE, "Transfer complete.")], String::new())
+fn done(text: &'static str) -> TransferOutcome {
+    TransferOutcome::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
 }
 
 fn store_failed(error: wharf_core::error::Error) -> TransferOutcome {
@@ -98,34 +91,32 @@ fn store_failed(error: wharf_core::error::Error) -> TransferOutcome {
     }
 }
 
-fn aborted(text: &'static str) -> Reply {
-    Reply::new(Code::TRANSFER_ABORTED, text)
+/// A transfer that ended with 426.
+fn aborted(text: &'static str, reason: impl Into<String>) -> TransferOutcome {
+    TransferOutcome::new(vec![Reply::new(Code::TRANSFER_ABORTED, text)], reason.into())
 }
 
-fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
+fn replies_to(ending: Ending<DataEnd>) -> TransferOutcome {
     match ending {
-        Ending::Done(DataEnd::Moved | DataEnd::Unchanged) => done(),
-        // `run` has converted it to the end of the session.
-        Ending::Done(DataEnd::Ended(reason)) => failed(Ending::Ended(reason)),
-        Ending::Done(DataEnd::Short) => {
-            let reply = aborted("Fewer bytes received than announced with ALLO; resume with REST.");
-            TransferOutcome::new(vec![reply], "fewer bytes than ALLO announced".into())
-        }
+        Ending::Done(DataEnd::Moved) => done("Transfer complete."),
+        Ending::Done(DataEnd::Unchanged) => done("No data received; the file is unchanged."),
+        Ending::Done(DataEnd::Short) => aborted(
+            "Fewer bytes received than announced with ALLO; resume with REST.",
+            "fewer bytes than ALLO announced",
+        ),
         Ending::Done(DataEnd::NotOpened(error)) => {
             let outcome = TransferOutcome::new(vec![not_opened(&error)], error.to_string());
             TransferOutcome { is_data_failure: true, ..outcome }
         }
         Ending::Done(DataEnd::Failed(error)) => not_completed(error),
         Ending::Aborted => {
-            let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
-            TransferOutcome::new(
-                vec![aborted("Transfer aborted."), done],
-                "aborted by the client".into(),
-            )
+            let mut outcome = aborted("Transfer aborted.", "aborted by the client");
+            outcome.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
+            outcome
         }
         Ending::Ended(reason) => {
             // The conversation sends 421 when it ends.
-            let outcome = TransferOutcome::new(vec![aborted("Transfer aborted.")], reason.clone());
+            let outcome = aborted("Transfer aborted.", reason.as_str());
             TransferOutcome { exit: Some(SessionEnd::Terminated(reason)), ..outcome }
         }
         Ending::Lost(gone) => {
@@ -140,47 +131,30 @@ fn not_completed(error: TransferError) -> TransferOutcome {
     match error {
         TransferError::Store(error) => store_failed(error),
         TransferError::Network(error) => {
-            let reply = aborted("Connection closed; transfer aborted.");
-            let why = tls::describe(&error);
-            TransferOutcome::new(vec![reply], format!("data connection lost: {why}"))
+            let reason = format!("data connection lost: {}", tls::describe(&error));
+            aborted("Connection closed; transfer aborted.", reason)
         }
-        TransferError::NoCloseNotify => {
-            let reply = aborted(
-                "The data connection ended without TLS close_notify, so the file may be cut short \
-                 (tls.require_close_notify).",
-            );
-            let reason = "the client closed the data connection without TLS close_notify, so the \
-                          upload may be cut short; tls.require_close_notify = false would \
-                          accept it";
-            TransferOutcome::new(vec![reply], reason.into())
-        }
-        TransferError::MidRecord => {
-            let reply = aborted(
-                "The data connection ended in the middle of a TLS record, so the file is cut \
-                 short.",
-            );
-            let reason = "the data connection ended in the middle of a TLS record, so data is \
-                          missing";
-            TransferOutcome::new(vec![reply], reason.into())
-        }
-        TransferError::SessionEnded(reason) => failed(Ending::Ended(reason)),
-        TransferError::Stalled => {
-            let reply = aborted("Data timeout: no data was transferred for too long.");
-            TransferOutcome::new(
-                vec![reply],
-                "data timeout: no data was transferred for too long".into(),
-            )
-        }
-        TransferError::TooSlow => {
-            let reply = aborted("Transfer below the minimum rate.");
-            TransferOutcome::new(
-                vec![reply],
-                "transfer slower than limits.transfer_min_rate".into(),
-            )
-        }
+        TransferError::NoCloseNotify => aborted(
+            "The data connection ended without TLS close_notify, so the file may be cut short \
+             (tls.require_close_notify).",
+            "the client closed the data connection without TLS close_notify, so the upload may be \
+             cut short; tls.require_close_notify = false would accept it",
+        ),
+        TransferError::MidRecord => aborted(
+            "The data connection ended in the middle of a TLS record, so the file is cut short.",
+            "the data connection ended in the middle of a TLS record, so data is missing",
+        ),
+        TransferError::SessionEnded(reason) => replies_to(Ending::Ended(reason)),
+        TransferError::Stalled => aborted(
+            "Data timeout: no data was transferred for too long.",
+            "data timeout: no data was transferred for too long",
+        ),
+        TransferError::TooSlow => aborted(
+            "Transfer below the minimum rate.",
+            "transfer slower than limits.transfer_min_rate",
+        ),
         TransferError::InvalidZlib(what) => {
-            let reply = aborted("Invalid or incomplete zlib stream; send it again, or use MODE S.");
-            TransferOutcome::new(vec![reply], what.into())
+            aborted("Invalid or incomplete zlib stream; send it again, or use MODE S.", what)
         }
         TransferError::ExpansionLimit => {
             let text = "Decompressed data exceeds 100 times its size; send it with MODE S.";
@@ -236,16 +210,6 @@ impl TransferOutcome {
     }
 
     fn new(replies: Vec<Reply>, reason: String) -> Self {
-        Self {
-            replies,
-            exit: None,
-            reason,
-            note: "",
-            is_data_failure: false,
-            is_store_failure: false,
-            is_rejected: false,
-            check_id: None,
-            shortage: None,
-        }
+        Self { replies, reason, ..Self::default() }
     }
 }

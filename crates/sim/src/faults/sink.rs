@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Allowance, DetachedFile, Sink, Start, Stored};
+use wharf_core::storage::{Allowance, DetachedFile, Sink, Start, StoreCopy, Stored};
 use wharf_core::{Bytes, async_trait};
 use wharf_proto::path::VPath;
 
@@ -27,9 +27,28 @@ pub(crate) struct FaultySink {
     pub(crate) has_failed: bool,
     /// The file for a kernel copy, while the store offers one.
     pub(crate) detached: Detached,
-    /// How long `sync` takes: an append copies the existing content.
-    pub(crate) sync_takes: Duration,
+    pub(crate) store_copy: SimCopy,
     pub(crate) tracked: ResourceGuard,
+}
+
+/// A copy of the existing content in the store.
+pub(crate) struct SimCopy {
+    pub(crate) part: StoreCopy,
+    /// Bytes that are still to be copied.
+    pub(crate) left: u64,
+    pub(crate) bytes_per_second: u64,
+}
+
+impl SimCopy {
+    fn time_of(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1000) / self.bytes_per_second)
+    }
+
+    /// Copies the rest in one act, which takes this long.
+    pub(crate) fn take_all(&mut self) -> Duration {
+        let left = take(&mut self.left);
+        self.time_of(left)
+    }
 }
 
 /// The file of an upload that a kernel copy writes to.
@@ -73,11 +92,27 @@ impl FaultySink {
 
 #[async_trait]
 impl Sink for FaultySink {
+    async fn copy_step(&mut self, part: StoreCopy, bytes_max: u64) -> Result<u64> {
+        let copy = &mut self.store_copy;
+        if copy.part != part || copy.left == 0 {
+            return self.inner.copy_step(part, bytes_max).await;
+        }
+        let bytes = copy.left.min(bytes_max);
+        sleep(copy.time_of(bytes)).await;
+        copy.left -= bytes;
+        Ok(bytes)
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if self.has_failed {
             self.faults
                 .oracle
                 .report_violation(format!("{}: a write after a failed write", self.at));
+        }
+        if self.store_copy.part == StoreCopy::Kept && self.store_copy.left > 0 {
+            self.faults
+                .oracle
+                .report_violation(format!("{}: a write before the kept bytes are copied", self.at));
         }
         // If this write fails or is cancelled, the upload must not be considered complete.
         self.has_failed = true;
@@ -120,8 +155,10 @@ impl Sink for FaultySink {
 
     async fn sync(&mut self) -> Result<()> {
         self.pass_on().await?;
-        if !self.sync_takes.is_zero() {
-            sleep(self.sync_takes).await;
+        if self.store_copy.left > 0 {
+            self.faults
+                .oracle
+                .report_violation(format!("{}: a sync before all bytes are copied", self.at));
         }
         self.faults.pass("sink.sync", &self.at).await?;
         self.inner.sync().await

@@ -170,6 +170,8 @@ async fn move_bytes(
     while left > 0 {
         let moved = match work {
             InterruptedWork::Download => client.receive(link, left).await?,
+            // The storage copies the bytes before the offset first.
+            InterruptedWork::Resume(_) => client.transmit_within(link, left, COPY_MAX).await?,
             _ => client.transmit(link, left).await?,
         };
         if moved == 0 {

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{DetachedFile, Sink, Stored};
+use wharf_core::storage::{DetachedFile, Sink, StoreCopy, Stored};
 
 use super::fault::fault;
 use super::join_result;
@@ -21,26 +21,23 @@ use super::partial_upload::{PartialUpload, Staged, acquire_temporary};
 use super::prefix_copy::PrefixCopy;
 use super::system::{Directory, identity, real_name};
 use super::tree::Tree;
-use super::upload::DiskUpload;
+use super::upload::{COPY_BYTES, DiskUpload};
 
-/// Bytes added per step.
-const STEP_BYTES: u64 = 4 * 1024 * 1024;
 /// How often, and at what interval, locking a file is retried while another session appends to it.
 const LOCK_TRIES_MAX: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// An APPE to an existing file. [`Sink::sync`] adds the bytes in steps, so that an abort of the
-/// client is noticed, and `commit` only closes the journal: until then the file is truncated to its
-/// old length, immediately or after a crash.
+/// An APPE to an existing file. The bytes are added in steps, and `commit` only closes the journal:
+/// until then the file is truncated to its old length, immediately or after a crash.
 pub(super) struct Append {
     tree: Arc<Tree>,
     dir: Arc<Directory>,
     target: Vec<u8>,
     /// `None` once the append has ended.
     stage: Option<DiskUpload>,
-    /// The blocking task that adds bytes.
-    adding: Option<JoinHandle<Result<AppendTransaction>>>,
-    /// Set when all bytes are in the file.
+    /// The blocking task that adds bytes, and returns how many.
+    adding: Option<JoinHandle<Result<(AppendTransaction, u64)>>>,
+    /// Set when bytes are in the file and no task adds more.
     grown: Option<AppendTransaction>,
     whole: Option<PreviewCopy>,
 }
@@ -67,36 +64,30 @@ impl Append {
         self.stage.as_mut().ok_or_else(|| ErrorKind::Broken.into())
     }
 
-    /// Adds the staged bytes to the file. Cancel safe: the next call waits for the same task.
-    async fn grow(&mut self) -> Result<()> {
-        if self.grown.is_some() {
-            return Ok(());
+    /// Adds staged bytes to the file, `most` at most. Returns how many; 0 once all are there.
+    ///
+    /// Cancel safe: the next call waits for the same task.
+    async fn grow(&mut self, most: u64) -> Result<u64> {
+        if self.adding.is_none() {
+            let begun = match self.grown.take() {
+                None => self.begin().await?,
+                grown => grown,
+            };
+            self.grown = begun;
+            let Some(mut growth) = self.grown.take_if(|growth| !growth.is_done()) else {
+                return Ok(0);
+            };
+            self.adding = Some(spawn_blocking(move || {
+                let added = growth.step(most)?;
+                Ok((growth, added))
+            }));
         }
-        let mut growth = if let Some(adding) = self.adding.take() {
-            self.wait_for(adding).await?
-        } else {
-            let Some(growth) = self.begin().await? else { return Ok(()) };
-            growth
-        };
-        while !growth.is_done() {
-            let adding = spawn_blocking(move || {
-                growth.step()?;
-                Ok(growth)
-            });
-            growth = self.wait_for(adding).await?;
-        }
-        self.grown = Some(growth);
-        Ok(())
-    }
-
-    async fn wait_for(
-        &mut self,
-        adding: JoinHandle<Result<AppendTransaction>>,
-    ) -> Result<AppendTransaction> {
-        let adding = self.adding.insert(adding);
+        let Some(adding) = &mut self.adding else { return Ok(0) };
         let ended = adding.await;
         self.adding = None;
-        join_result(ended)
+        let (growth, added) = join_result(ended)?;
+        self.grown = Some(growth);
+        Ok(added)
     }
 
     /// Locks the file, after other sessions that append to it; `None` if there is nothing to add.
@@ -123,32 +114,35 @@ impl Append {
         Err(Error::new(ErrorKind::Busy, "another session is appending to the file"))
     }
 
-    /// A copy of the file with the staged bytes, for programs that check the content before it is
-    /// published.
-    async fn make_preview(&mut self) -> Result<PathBuf> {
-        let staged = self.stage()?.partial_upload_mut().await?.staged()?;
-        let folder = self.stage()?.partial_upload_mut().await?.folder().to_owned();
-        let (dir, target) = (Arc::clone(&self.dir), self.target.clone());
-        let made = spawn_blocking(move || PreviewCopy::begin(dir, &target, staged));
-        let mut whole = join_result(made.await)?;
-        while !whole.is_done() {
+    /// Makes a copy of the file with the staged bytes, for programs that check the content before
+    /// it is published. Copies `most` bytes at most and returns how many; 0 once it is complete.
+    async fn preview(&mut self, most: u64) -> Result<u64> {
+        let mut whole = if let Some(whole) = self.whole.take() {
+            whole
+        } else {
+            let staged = self.stage()?.partial_upload_mut().await?.staged()?;
+            let (dir, target) = (Arc::clone(&self.dir), self.target.clone());
+            let made = spawn_blocking(move || PreviewCopy::begin(dir, &target, staged));
+            join_result(made.await)?
+        };
+        let left = whole.left();
+        if left > 0 {
             let step = spawn_blocking(move || {
-                whole.step()?;
+                whole.step(most)?;
                 Ok(whole)
             });
             whole = join_result(step.await)?;
         }
-        let path = folder.join(real_name(&whole.name));
-        self.whole = Some(whole);
-        Ok(path)
+        let after = self.whole.insert(whole).left();
+        Ok(left.saturating_sub(after))
     }
 
     /// Gives up and truncates the file to its old length.
     async fn give_up(&mut self) {
         if let Some(adding) = self.adding.take() {
             // Dropping the transaction truncates the file, here or on the blocking thread.
-            let grown = adding.await.ok().and_then(Result::ok);
-            self.grown = grown.or_else(|| self.grown.take());
+            let added = adding.await.ok().and_then(Result::ok);
+            self.grown = added.map(|(growth, _)| growth);
         }
         let (grown, whole) = (self.grown.take(), self.whole.take());
         if grown.is_some() || whole.is_some() {
@@ -159,11 +153,21 @@ impl Append {
 
 #[async_trait]
 impl Sink for Append {
+    async fn copy_step(&mut self, part: StoreCopy, bytes_max: u64) -> Result<u64> {
+        match part {
+            StoreCopy::Kept => Ok(0),
+            StoreCopy::Preview => self.preview(bytes_max).await,
+            StoreCopy::Added => self.grow(bytes_max).await,
+        }
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.whole = None;
         self.stage()?.write(chunk).await
     }
 
     async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
+        self.whole = None;
         self.stage()?.detach_file().await
     }
 
@@ -174,15 +178,18 @@ impl Sink for Append {
     }
 
     async fn sync(&mut self) -> Result<()> {
-        self.grow().await
+        while self.grow(COPY_BYTES).await? > 0 {}
+        Ok(())
     }
 
     async fn partial_file(&mut self) -> Result<Option<PathBuf>> {
-        self.make_preview().await.map(Some)
+        while self.preview(COPY_BYTES).await? > 0 {}
+        let folder = self.stage()?.partial_upload_mut().await?.folder().to_owned();
+        Ok(self.whole.as_ref().map(|whole| folder.join(real_name(&whole.name))))
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
-        if let Err(error) = self.grow().await {
+        if let Err(error) = self.sync().await {
             self.give_up().await;
             return Err(error);
         }
@@ -289,10 +296,10 @@ impl AppendTransaction {
         self.length == self.new && self.is_synced
     }
 
-    /// Adds the next bytes; after the last ones, syncs them.
-    fn step(&mut self) -> Result<()> {
+    /// Adds the next bytes, `most` at most; after the last ones, syncs them. Returns how many.
+    fn step(&mut self, most: u64) -> Result<u64> {
         let done = self.length.saturating_sub(self.old);
-        let most = self.new.saturating_sub(self.length).min(STEP_BYTES);
+        let most = self.new.saturating_sub(self.length).min(most);
         self.staged.seek(SeekFrom::Start(done)).map_err(fault)?;
         // Programs on this machine may write to the file as well: never overwrite their data.
         self.file.seek(SeekFrom::End(0)).map_err(fault)?;
@@ -307,7 +314,7 @@ impl AppendTransaction {
             }
             self.is_synced = true;
         }
-        Ok(())
+        Ok(most)
     }
 
     /// Keeps the added bytes; the inner result reports whether they are durable.
@@ -370,15 +377,14 @@ impl PreviewCopy {
         Ok(whole)
     }
 
-    fn is_done(&self) -> bool {
-        self.parts.is_empty()
+    fn left(&self) -> u64 {
+        self.parts.iter().map(PrefixCopy::left).sum()
     }
 
-    fn step(&mut self) -> Result<()> {
+    fn step(&mut self, most: u64) -> Result<()> {
         let Some(part) = self.parts.last_mut() else { return Ok(()) };
-        if part.step(&mut self.new)? {
-            self.parts.pop();
-        }
+        part.step(&mut self.new, most)?;
+        self.parts.pop_if(|part| part.left() == 0);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fstat, fsync, linkat, mkdirat, openat, renameat, statat,
+    AtFlags, FileType, Mode, OFlags, Stat, fstat, fsync, linkat, mkdirat, openat, renameat, statat,
     unlinkat,
 };
 use rustix::io::{Errno, Result as Call};
@@ -24,7 +24,7 @@ use crate::quota::Replaced;
 
 /// Identifies a file and its version: the text changes with the file and after each modification.
 /// Writes show in the length and the times; the change time cannot be set by programs.
-fn identity_of(facts: &rustix::fs::Stat) -> String {
+fn identity_of(facts: &Stat) -> String {
     format!(
         "{}:{}:{}.{}:{}.{}",
         facts.st_ino,
@@ -50,7 +50,12 @@ pub(super) fn number(file: impl AsFd) -> io::Result<(u64, u64)> {
 /// An open directory. Its methods take one name in it and follow no links.
 pub(super) struct Directory {
     pub(super) fd: OwnedFd,
+    /// Device and inode, if they were read when it was opened. They never change.
+    pub(super) id: Option<(u64, u64)>,
 }
+
+/// The facts of a name in a directory, which may not exist.
+pub(super) type EntryFacts = Call<Stat>;
 
 /// The result of opening a temporary file of the server.
 pub(super) enum OpenedTemporary {
@@ -70,7 +75,7 @@ impl Directory {
 
     /// The kind and length of the entry, if it exists.
     pub(super) fn measure(&self, name: &[u8]) -> Result<Option<(Kind, u64)>> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.facts(name) {
             Ok(facts) => {
                 Ok(Some((facts_unix::kind(facts.st_mode), facts_unix::number(facts.st_size))))
             }
@@ -79,18 +84,28 @@ impl Directory {
         }
     }
 
+    /// The facts of the entry, without following a link.
+    pub(super) fn facts(&self, name: &[u8]) -> EntryFacts {
+        statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
     /// The kind and identity of the entry, without following a link; `None` if it does not exist.
     pub(super) fn identity(&self, name: &[u8]) -> Result<Option<(Kind, String)>> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => Ok(Some((facts_unix::kind(facts.st_mode), identity_of(&facts)))),
+        Self::identity_by(&self.facts(name))
+    }
+
+    /// The same by facts that were just read.
+    pub(super) fn identity_by(facts: &EntryFacts) -> Result<Option<(Kind, String)>> {
+        match facts {
+            Ok(facts) => Ok(Some((facts_unix::kind(facts.st_mode), identity_of(facts)))),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(fault(error)),
+            Err(error) => Err(fault(*error)),
         }
     }
 
     /// The time of the last change of the entry, of any kind; `None` if it does not exist.
     pub(super) fn changed(&self, name: &[u8]) -> Result<Option<SystemTime>> {
-        let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let facts = match self.facts(name) {
             Err(Errno::NOENT) => return Ok(None),
             facts => facts.map_err(fault)?,
         };
@@ -128,7 +143,7 @@ impl Directory {
     }
 
     fn file_as_it_is(&self, name: &[u8]) -> Result<Option<Replaced>> {
-        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.facts(name) {
             Ok(facts) if facts_unix::kind(facts.st_mode) == Kind::File => Ok(Some(Replaced {
                 file: (facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)),
                 bytes: facts_unix::number(facts.st_size),
@@ -153,13 +168,13 @@ impl Directory {
 
     /// Opens the same directory again.
     pub(super) fn again(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()? })
+        Ok(Self { fd: self.fd.try_clone()?, id: self.id })
     }
 
     /// The permission bits of a regular file. `None` if nothing exists, or if it is a link to be
     /// replaced; an error for anything else.
     pub(super) fn mode(&self, name: &[u8]) -> Result<Option<u32>> {
-        let facts = match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let facts = match self.facts(name) {
             Ok(facts) => facts,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(fault(error)),
@@ -207,7 +222,7 @@ impl Directory {
 
     /// The length of an open file if the name still refers to it.
     pub(super) fn length_if_same(&self, name: &[u8], file: &File) -> Option<u64> {
-        let named = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let named = self.facts(name).ok()?;
         let open = fstat(file).ok()?;
         let is_same = (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino);
         is_same.then(|| facts_unix::number(open.st_size))
@@ -247,8 +262,7 @@ impl Directory {
     /// Whether both names refer to one file and differ only in spelling, as on case-insensitive
     /// file systems: a file with a link count of one that is found under two names.
     pub(super) fn is_respelling(&self, from: &[u8], to_dir: &Self, to: &[u8]) -> bool {
-        let facts = |dir: &Self, name| statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-        let (Some(one), Some(other)) = (facts(self, from), facts(to_dir, to)) else { return false };
+        let (Ok(one), Ok(other)) = (self.facts(from), to_dir.facts(to)) else { return false };
         let is_one = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
         let is_dir = FileType::from_raw_mode(one.st_mode) == FileType::Directory;
         from != to && is_one && (is_dir || one.st_nlink == 1)
@@ -278,7 +292,7 @@ impl Directory {
     /// Opens a subdirectory for reading and for operations in it.
     pub(super) fn subdirectory(&self, name: &[u8]) -> io::Result<Self> {
         match openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => Ok(Self { fd }),
+            Ok(fd) => Ok(Self { fd, id: None }),
             // Returned by systems for a link.
             Err(Errno::LOOP | Errno::MLINK) => Err(io::ErrorKind::NotADirectory.into()),
             Err(error) => Err(error.into()),

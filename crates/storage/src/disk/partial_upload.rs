@@ -117,17 +117,22 @@ impl PartialUpload {
         self.mode = 0o666 & !umask;
     }
 
-    /// Copies some of the bytes that precede the upload. Takes only a moment, so that an abort of
-    /// the client is noticed. After an error the partial upload must be dropped.
-    pub(super) fn copy_on(&mut self) -> Result<()> {
+    /// The bytes that precede the upload and are still to be copied.
+    pub(super) fn copy_left(&self) -> u64 {
+        self.copying.as_ref().map_or(0, PrefixCopy::left)
+    }
+
+    /// Copies bytes that precede the upload, `most` at most. After an error the partial upload must
+    /// be dropped.
+    pub(super) fn copy_on(&mut self, most: u64) -> Result<()> {
         let Some(mut copying) = self.copying.take() else { return Ok(()) };
         let state = std::mem::replace(&mut self.state, UploadState::Discarded);
-        if copying.step(&mut self.file)? {
+        copying.step(&mut self.file, most)?;
+        self.state = state;
+        if copying.left() == 0 {
             self.length = copying.length();
-            self.state = state;
         } else {
             self.copying = Some(copying);
-            self.state = state;
         }
         Ok(())
     }

@@ -8,10 +8,6 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use super::fault::fault;
 use super::system::identity;
 
-/// Bytes copied per step: some tens of milliseconds on a slow disk. File systems that can share
-/// blocks between files do so for parts of a file, too.
-const STEP_BYTES: u64 = 8 * 1024 * 1024;
-
 /// A copy in progress.
 pub(super) struct PrefixCopy {
     old: File,
@@ -36,21 +32,25 @@ impl PrefixCopy {
         self.length
     }
 
-    /// Copies the next bytes to `new`, whose position is after the previous ones. Returns whether
-    /// the copy is complete.
+    /// Bytes that are still to be copied.
+    pub(super) fn left(&self) -> u64 {
+        self.length.saturating_sub(self.done)
+    }
+
+    /// Copies the next bytes, `most` at most, to `new`, whose position is after the previous ones.
     ///
     /// # Errors
     /// `Busy` if the file changed in the meantime: the copy is then neither the old nor the new
     /// content.
-    pub(super) fn step(&mut self, new: &mut File) -> Result<bool> {
-        let most = self.length.saturating_sub(self.done).min(STEP_BYTES);
+    pub(super) fn step(&mut self, new: &mut File, most: u64) -> Result<()> {
+        let most = self.left().min(most);
         self.old.seek(SeekFrom::Start(self.done)).map_err(fault)?;
         let copied = io::copy(&mut (&self.old).take(most), new).map_err(fault)?;
         self.done = self.done.saturating_add(copied);
         if copied < most || identity(&self.old).map_err(fault)? != self.identity {
             return Err(Error::new(ErrorKind::Busy, "the file changed while it was copied"));
         }
-        Ok(self.done == self.length)
+        Ok(())
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_copy_runs_in_steps_and_fails_if_the_file_changes() {
-        let length = STEP_BYTES + 5;
+        let length = 1005;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let old = File::create_new(&path).unwrap();
@@ -71,15 +71,17 @@ mod tests {
         let open = || File::open(&path).unwrap();
         let mut new = tempfile::tempfile().unwrap();
         let mut copying = PrefixCopy::of(open(), length).unwrap().unwrap();
-        assert!(!copying.step(&mut new).unwrap());
-        assert!(copying.step(&mut new).unwrap());
+        copying.step(&mut new, 1000).unwrap();
+        assert_eq!(copying.left(), 5);
+        copying.step(&mut new, 1000).unwrap();
+        assert_eq!(copying.left(), 0);
         assert_eq!(new.metadata().unwrap().len(), length);
 
         let mut new = tempfile::tempfile().unwrap();
         let mut copying = PrefixCopy::of(open(), length).unwrap().unwrap();
-        assert!(!copying.step(&mut new).unwrap());
+        copying.step(&mut new, 1000).unwrap();
         File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-        assert_eq!(copying.step(&mut new).unwrap_err().kind, ErrorKind::Busy);
+        assert_eq!(copying.step(&mut new, 1000).unwrap_err().kind, ErrorKind::Busy);
         assert!(PrefixCopy::of(open(), 0).unwrap().is_none());
     }
 }

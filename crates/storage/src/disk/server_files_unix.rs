@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open};
 use wharf_core::lock;
 
 use super::{Extent, is_copy};
@@ -136,10 +136,10 @@ impl ServerFileIndex {
         }
     }
 
-    /// Whether access to an open file is denied.
-    pub(crate) fn denies(&self, open: impl AsFd, relation: TreeRelation) -> bool {
-        let Ok(facts) = fstat(open) else { return true };
-        self.denies_facts(&facts, relation)
+    /// The identity of an open file; `None` if access to it is denied.
+    pub(crate) fn admit(&self, open: impl AsFd, relation: TreeRelation) -> Option<Id> {
+        let facts = fstat(open).ok()?;
+        (!self.denies_facts(&facts, relation)).then(|| id(&facts))
     }
 
     fn denies_facts(&self, facts: &Stat, relation: TreeRelation) -> bool {
@@ -177,34 +177,26 @@ impl ServerFileIndex {
 
     /// Whether a name in a directory is denied, whatever it refers to and even if it does not
     /// exist.
-    pub(crate) fn denies_name(
-        &self,
-        folder: impl AsFd,
-        name: &[u8],
-        relation: TreeRelation,
-    ) -> bool {
-        let Ok(facts) = fstat(folder) else { return true };
+    pub(crate) fn denies_name(&self, folder: Id, name: &[u8], relation: TreeRelation) -> bool {
         let known = self.known(relation);
-        let folder = id(&facts);
         known.own_folders.contains_key(&folder) || known.has_name(folder, name)
     }
 
     /// Whether a name in a directory must not be created, removed or renamed: it is denied, or
-    /// leads to a denied file.
+    /// leads to a denied file. `entry` has the facts of what exists under the name.
     pub(crate) fn holds(
         &self,
-        folder: impl AsFd,
+        folder: Id,
         name: &[u8],
+        entry: Option<&Stat>,
         relation: TreeRelation,
     ) -> NameVerdict {
-        if self.denies_name(&folder, name, relation) {
+        if self.denies_name(folder, name, relation) {
             return NameVerdict::Denied;
         }
-        let Ok(facts) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            return NameVerdict::Free;
-        };
-        let is_on_path = || self.known(relation).on_path.contains(&id(&facts));
-        if self.denies_facts(&facts, relation) || is_on_path() {
+        let Some(facts) = entry else { return NameVerdict::Free };
+        let is_on_path = || self.known(relation).on_path.contains(&id(facts));
+        if self.denies_facts(facts, relation) || is_on_path() {
             return NameVerdict::Denied;
         }
         match FileType::from_raw_mode(facts.st_mode) {

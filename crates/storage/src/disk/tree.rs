@@ -19,7 +19,7 @@ use super::latency::CallLatency;
 use super::path_rules::PathRules;
 use super::space::{self, Headroom, SharedHeadroom};
 use super::system::read_at_once;
-use super::system::{Directory, OpenedTemporary, Reader, Root, check_name, real_name};
+use super::system::{Directory, EntryFacts, OpenedTemporary, Reader, Root, check_name, real_name};
 use super::temporary::{
     BaseMatch, TemporaryKind, clear_absent_mark, is_hidden, is_in_time, is_unchanged_since,
     leads_to_hidden, match_base, may_be_same, partial_name, read_base, remove_if_unused,
@@ -58,6 +58,8 @@ pub(super) struct ExistingEntry {
 pub(super) struct Location<'a> {
     pub(super) dir: Directory,
     pub(super) name: &'a [u8],
+    /// The facts of the entry when the location was found, if they were read then.
+    facts: Option<EntryFacts>,
 }
 
 impl Tree {
@@ -300,9 +302,11 @@ impl Tree {
         location: &Location<'_>,
         at: &VPath,
     ) -> Result<Option<ExistingEntry>> {
-        let Some((kind, identity)) = location.dir.identity(location.name)? else {
-            return Ok(None);
+        let found = match &location.facts {
+            Some(facts) => Directory::identity_by(facts)?,
+            None => location.dir.identity(location.name)?,
         };
+        let Some((kind, identity)) = found else { return Ok(None) };
         if kind != Kind::Link {
             return Ok(Some(ExistingEntry { kind, identity }));
         }
@@ -509,8 +513,8 @@ impl Tree {
         let (parent, name) = (at.parent()?, at.name()?);
         check_name(name).ok()?;
         let dir = self.root.directory_at_once(&parent)?;
-        self.root.check_location(at, &dir, name).ok()?;
-        Some(Location { dir, name })
+        let facts = self.root.check_location(at, &dir, name).ok()?;
+        Some(Location { dir, name, facts })
     }
 
     /// The open parent of a path, and its last name. `of_root` is the error for the root.
@@ -520,8 +524,8 @@ impl Tree {
         };
         check_name(name)?;
         let dir = self.root.directory(&parent)?;
-        self.root.check_location(at, &dir, name)?;
-        Ok(Location { dir, name })
+        let facts = self.root.check_location(at, &dir, name)?;
+        Ok(Location { dir, name, facts })
     }
 
     /// The kind at a location: that of the target for a link, or `Link` if the target cannot be

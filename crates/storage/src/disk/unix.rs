@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ use wharf_proto::path::VPath;
 use super::fault::fault;
 use super::latency::FileSystemKind;
 use super::path_rules::{PathRules, by_real_path};
-use super::server_files::system::{DeniedNames, NameVerdict, TreeRelation};
+use super::server_files::system::{DeniedNames, Id, NameVerdict, TreeRelation};
 use super::server_files::{ServerFileIndex, ServerFiles};
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
 
-pub(super) use super::directory_unix::{Directory, OpenedTemporary, identity, number};
+pub(super) use super::directory_unix::{Directory, EntryFacts, OpenedTemporary, identity, number};
 pub(super) use super::reader_unix::{DirectoryNames, Reader};
 
 #[cfg(target_os = "linux")]
@@ -114,19 +114,20 @@ impl Root {
         }
     }
 
-    /// Whether access to a file opened by a path is denied, by its identity or its name.
-    fn denies(&self, at: &VPath, open: impl AsFd) -> bool {
-        let Some(index) = self.server_files.index() else { return false };
+    /// A file opened by a path, and its identity if it was read; `ACCESS` if access is denied, by
+    /// its identity or its name.
+    fn admit(&self, at: &VPath, open: OwnedFd) -> Call<(OwnedFd, Option<Id>)> {
+        let Some(index) = self.server_files.index() else { return Ok((open, None)) };
         let relation = self.relation_of(index);
-        if index.denies(open, relation) {
-            return true;
+        let id = index.admit(&open, relation).ok_or(Errno::ACCESS)?;
+        if relation != TreeRelation::Disjoint
+            && let (Some(parent), Some(name)) = (at.parent(), at.name())
+            && let Ok(folder) = self.open_without_rules(&parent, PATH_ONLY | OFlags::DIRECTORY)
+            && number(folder).is_ok_and(|folder| index.denies_name(folder, name, relation))
+        {
+            return Err(Errno::ACCESS);
         }
-        if relation == TreeRelation::Disjoint {
-            return false;
-        }
-        let (Some(parent), Some(name)) = (at.parent(), at.name()) else { return false };
-        let folder = self.open_without_rules(&parent, PATH_ONLY | OFlags::DIRECTORY);
-        folder.is_ok_and(|folder| index.denies_name(folder, name, relation))
+        Ok((open, Some(id)))
     }
 
     /// Whether an entry of a listing is denied.
@@ -149,26 +150,38 @@ impl Root {
     /// Whether a path leads to a denied file, as far as links are followed here.
     pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
         self.server_files.index().is_some()
-            && self.open_without_rules(at, PATH_ONLY).is_ok_and(|open| self.denies(at, open))
+            && self
+                .open_without_rules(at, PATH_ONLY)
+                .is_ok_and(|open| self.admit(at, open).is_err())
     }
 
     /// Rejects to create, remove or rename a name of the server, a name that leads to a file of the
     /// server, or a directory that contains one.
-    pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
-        let Some(index) = self.server_files.index() else { return Ok(()) };
+    ///
+    /// Returns the facts of the entry, if they were needed.
+    pub(super) fn check_location(
+        &self,
+        at: &VPath,
+        dir: &Directory,
+        name: &[u8],
+    ) -> Result<Option<EntryFacts>> {
+        let Some(index) = self.server_files.index() else { return Ok(None) };
         let relation = self.relation_of(index);
-        let is_denied = match index.holds(dir, name, relation) {
+        let Some(folder) = dir.id.or_else(|| number(dir).ok()) else { return Err(denied()) };
+        let facts = dir.facts(name);
+        let entry = facts.as_ref().ok();
+        let is_denied = match index.holds(folder, name, entry, relation) {
             NameVerdict::Denied => true,
             // Without a link, the path leads to the entry that was judged just now.
             NameVerdict::Free if relation == TreeRelation::Disjoint => false,
             NameVerdict::Free | NameVerdict::Link => self.leads_to_denied(at),
         };
-        if is_denied { Err(denied()) } else { Ok(()) }
+        if is_denied { Err(denied()) } else { Ok(Some(facts)) }
     }
 
     /// The root itself, opened for reading.
     pub(super) fn top(&self) -> io::Result<Directory> {
-        Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())? })
+        Ok(Directory { fd: openat(&self.fd, c".", DIRECTORY, Mode::empty())?, id: None })
     }
 
     /// Follows no link from here on unless the rules of the account allow its target. With links
@@ -232,8 +245,7 @@ impl Root {
     }
 
     fn open_at(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
-        let open = self.open_without_rules(at, flags)?;
-        if self.denies(at, &open) { Err(Errno::ACCESS) } else { Ok(open) }
+        Ok(self.admit(at, self.open_without_rules(at, flags)?)?.0)
     }
 
     fn open_without_rules(&self, at: &VPath, flags: OFlags) -> Call<OwnedFd> {
@@ -273,11 +285,11 @@ impl Root {
     }
 
     /// Opens a path if that succeeds without waiting for a disk.
-    fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<OwnedFd> {
+    fn reach_at_once(&self, at: &VPath, flags: OFlags) -> Option<(OwnedFd, Option<Id>)> {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {
             let open = beneath_linux::open_at_once(&self.fd, at.relative(), flags, self.links)?;
-            return (!self.denies(at, &open)).then_some(open);
+            return self.admit(at, open).ok();
         }
         let _ = (at, flags);
         None
@@ -286,18 +298,19 @@ impl Root {
     /// The metadata of a path, if it is cached.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
-        let entry = facts_unix::of_open(self.reach_at_once(at, PATH_ONLY)?).ok()?;
+        let entry = facts_unix::of_open(self.reach_at_once(at, PATH_ONLY)?.0).ok()?;
         Some(Entry { name, ..entry })
     }
 
     /// A directory, if it is cached.
     pub(super) fn directory_at_once(&self, at: &VPath) -> Option<Directory> {
-        Some(Directory { fd: self.reach_at_once(at, DIRECTORY)? })
+        let (fd, id) = self.reach_at_once(at, DIRECTORY)?;
+        Some(Directory { fd, id })
     }
 
     /// A regular file and its size, if it is cached.
     pub(super) fn open_file_at_once(&self, at: &VPath) -> Option<(File, u64)> {
-        let fd = self.reach_at_once(at, READ)?;
+        let (fd, _) = self.reach_at_once(at, READ)?;
         let facts = fstat(&fd).ok()?;
         check_regular(facts_unix::kind(facts.st_mode)).ok()?;
         Some((File::from(fd), facts_unix::number(facts.st_size)))
@@ -323,7 +336,9 @@ impl Root {
     }
 
     pub(super) fn directory(&self, at: &VPath) -> Result<Directory> {
-        Ok(Directory { fd: self.open_at(at, DIRECTORY).map_err(fault)? })
+        let open = self.open_without_rules(at, DIRECTORY);
+        let (fd, id) = open.and_then(|open| self.admit(at, open)).map_err(fault)?;
+        Ok(Directory { fd, id })
     }
 
     /// Opens a regular file for reading; also returns its size.

@@ -9,11 +9,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
 use wharf_core::async_trait;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{DetachedFile, Sink, Stored};
+use wharf_core::storage::{DetachedFile, Sink, StoreCopy, Stored};
 
 use super::join_result;
 use super::partial_upload::PartialUpload;
 use super::tree::Tree;
+
+/// Bytes copied in one step where the caller sets no budget.
+pub(super) const COPY_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Bytes that are buffered before a blocking thread writes them. At most twice as many plus one
 /// chunk are in memory: those being written and those buffered in the meantime.
@@ -70,18 +73,12 @@ impl DiskUpload {
         Ok(&mut self.partial_upload)
     }
 
-    /// The partial upload, and the bytes that are still to be written to it. Bytes that precede the
-    /// upload are copied first, in steps.
+    /// The partial upload, and the bytes that are still to be written to it, once the bytes that
+    /// precede the upload are copied.
     ///
     /// Cancel safe: the next call continues the copy.
     async fn take(&mut self) -> Result<(PartialUpload, Vec<Bytes>)> {
-        while self.settle().await?.as_ref().is_some_and(PartialUpload::is_copying) {
-            let Some(mut partial_upload) = self.partial_upload.take() else { break };
-            self.writing = Some(spawn_blocking(move || {
-                partial_upload.copy_on()?;
-                Ok(partial_upload)
-            }));
-        }
+        while self.copy_step(StoreCopy::Kept, COPY_BYTES).await? > 0 {}
         self.take_as_it_is().await
     }
 
@@ -116,6 +113,21 @@ impl DiskUpload {
 
 #[async_trait]
 impl Sink for DiskUpload {
+    async fn copy_step(&mut self, part: StoreCopy, bytes_max: u64) -> Result<u64> {
+        let left = self.settle().await?.as_ref().map_or(0, PartialUpload::copy_left);
+        let Some(mut partial_upload) =
+            self.partial_upload.take_if(|_| left > 0 && part == StoreCopy::Kept)
+        else {
+            return Ok(0);
+        };
+        self.writing = Some(spawn_blocking(move || {
+            partial_upload.copy_on(bytes_max)?;
+            Ok(partial_upload)
+        }));
+        let after = self.settle().await?.as_ref().map_or(0, PartialUpload::copy_left);
+        Ok(left.saturating_sub(after))
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if chunk.is_empty() {
             return Ok(());

@@ -135,13 +135,20 @@ impl Root {
 
     /// Rejects to create, remove or rename a name of the server, a name that leads to a file of the
     /// server, or a directory that contains one.
-    pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
-        let Some(index) = self.server_files.index() else { return Ok(()) };
+    ///
+    /// Returns no facts of the entry: none were needed.
+    pub(super) fn check_location(
+        &self,
+        at: &VPath,
+        dir: &Directory,
+        name: &[u8],
+    ) -> Result<Option<EntryFacts>> {
+        let Some(index) = self.server_files.index() else { return Ok(None) };
         let leads_there = || self.follow(at).is_ok_and(|path| index.denies(&path));
         if index.holds(&dir.path.join(text(name)?)) || leads_there() {
             return Err(denied());
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The system path, unless it is denied.
@@ -295,6 +302,9 @@ pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
     Ok((0, hasher.finish()))
 }
 
+/// The facts of a name in a directory, if it exists.
+pub(super) type EntryFacts = Option<Metadata>;
+
 /// A directory, by its path. Its methods take one name in it and follow no links.
 pub(super) struct Directory {
     path: PathBuf,
@@ -339,6 +349,11 @@ impl Directory {
     pub(super) fn identity(&self, name: &[u8]) -> Result<Option<(Kind, String)>> {
         let facts = self.facts(name).map_err(fault)?;
         Ok(facts.map(|facts| (kind(&facts), identity_of(&facts))))
+    }
+
+    /// The same by facts that were just read.
+    pub(super) fn identity_by(facts: &EntryFacts) -> Result<Option<(Kind, String)>> {
+        Ok(facts.as_ref().map(|facts| (kind(facts), identity_of(facts))))
     }
 
     /// The time of the last change of the entry; `None` if it does not exist.
