@@ -84,9 +84,10 @@ fn head(record: &MeasurementRecord) -> String {
          checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
          or 1 MiB (many), `splice` through a pipe of 1 MiB, a loop around rustls, a folder read \
          as `ls` reads it.\n\n\
-         To repeat it: `cargo xtask bench --install` once, then `cargo xtask bench` (some ten \
-         minutes) or `cargo xtask bench --cases full` (an hour). vsftpd, ProFTPD and Pure-FTPd \
-         must be started as root.\n\n",
+         To repeat it: `cargo xtask bench` (some ten minutes) or `cargo xtask bench --cases full` \
+         (hours), as root, which vsftpd, ProFTPD and Pure-FTPd need. Missing servers are \
+         installed first: packages are unpacked, and libunftp is built from crates.io with its \
+         own lock file, outside the workspace of wharf.\n\n",
         record.commit,
         record.date,
         machine.cores,
@@ -102,9 +103,7 @@ fn head(record: &MeasurementRecord) -> String {
 fn servers(record: &MeasurementRecord) -> String {
     let mut text = String::from("## Servers\n\n| server | version | set-up |\n|---|---|---|\n");
     for server in &record.servers {
-        let missing = server.missing.as_deref().unwrap_or("?");
-        let version = server.version.clone().unwrap_or_else(|| format!("**missing**: {missing}"));
-        let _ = writeln!(text, "| {} | {version} | {} |", server.title, server.about);
+        let _ = writeln!(text, "| {} | {} | {} |", server.title, server.version, server.about);
     }
     text + "\nAll serve the same folder to the same account, and run as the same system user. \
             wharf is measured as shipped, with its log in a file; the others write none. None of \
@@ -229,8 +228,7 @@ fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> St
     let mut header = vec![series.axis.to_owned()];
     header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
     let is_shown = |name: &str| name == WHARF || is_rival(name);
-    let servers = record.servers.iter();
-    let servers = servers.filter(|server| server.version.is_some() && is_shown(&server.name));
+    let servers = record.servers.iter().filter(|server| is_shown(&server.name));
     let rows = servers.map(|server| {
         let cells = series.numbers.iter().map(|count| {
             let rows = of_case(&record.summary, &format!("{}{count}", series.prefix));

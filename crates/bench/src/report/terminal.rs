@@ -26,12 +26,7 @@ pub(crate) fn head(record: &MeasurementRecord) -> String {
         machine.counting,
     );
     for server in &record.servers {
-        let state = match (&server.version, &server.missing) {
-            (Some(version), _) => version.clone(),
-            (None, Some(why)) => format!("MISSING: {why}"),
-            (None, None) => "MISSING".to_owned(),
-        };
-        let _ = writeln!(text, "  {:<14}{state}", server.title);
+        let _ = writeln!(text, "  {:<14}{}", server.title, server.version);
     }
     for note in &record.notes {
         let _ = writeln!(text, "note: {note}");
