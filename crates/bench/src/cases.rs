@@ -233,6 +233,7 @@ impl BenchCase {
     pub(crate) fn unit_of(&self, figure: Figure) -> &'static str {
         match figure {
             Figure::Rate => self.unit.rate(),
+            Figure::Cpu if matches!(self.work, CaseWork::Idle { .. }) => "us/login",
             Figure::Cpu => self.unit.cpu(),
             _ => figure.unit(),
         }

@@ -43,7 +43,8 @@ pub(crate) struct BenchOptions {
     /// target/bench, nothing else is changed
     #[arg(long)]
     pub(crate) install: bool,
-    /// Write docs/BENCHMARKS.md from result files; if a case is in several, the last counts
+    /// Print the table of targets and write docs/BENCHMARKS.md from result files; if a case is in
+    /// several, the last counts
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) report: Vec<PathBuf>,
     /// List cases and servers
@@ -70,6 +71,7 @@ pub(crate) fn run() -> Result<(), String> {
             record.merge(report::read(file)?);
         }
         record.sum_up();
+        report::show(&record)?;
         return report::write_page(&record, Path::new("docs"));
     }
     let servers = servers::chosen(&options.servers)?;

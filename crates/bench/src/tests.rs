@@ -94,7 +94,7 @@ fn the_terminal_shows_every_case_and_unmet_targets() {
     let record = record();
     let cases = ["retr-1", "noop", "idle-500"].map(|name| find(name).unwrap());
     let tables: String = cases.iter().map(|case| terminal::case(&record, case)).collect();
-    let text = [terminal::head(&record), tables, terminal::verdicts(&record)].concat();
+    let text = [terminal::head(&record), tables, terminal::targets(&record)].concat();
     assert_same("crates/bench/snapshots/terminal.txt", &text);
 }
 
