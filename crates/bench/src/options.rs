@@ -17,13 +17,14 @@ use crate::bench::{cases, report, runner, running, servers, tree};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct BenchOptions {
-    /// Cases by name, or the groups `quick` (some 10 minutes), `full` (an hour) and `growth`
+    /// Cases by name, or the groups `quick` (some 10 minutes), `all` (hours), `growth` (how cost
+    /// grows) and `full` (uploads with durability "full" beside "fast")
     #[arg(long, value_delimiter = ',', default_value = "quick")]
     pub(crate) cases: Vec<String>,
     /// Servers by name; all if none is named. A missing one is installed, or the run fails
     #[arg(long, value_delimiter = ',')]
     pub(crate) servers: Vec<String>,
-    /// Rounds per server and case [default: 3, with `full` 5]; another server that reaches less
+    /// Rounds per server and case [default: 3, with `all` 5]; another server that reaches less
     /// than two thirds of the best other one is measured once
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: Option<u32>,
@@ -99,7 +100,7 @@ pub(crate) fn run() -> Result<(), String> {
 
 /// The quick cases are for everyday use.
 fn default_rounds(cases: &[String]) -> u32 {
-    if cases.iter().any(|word| word == "full") { 5 } else { 3 }
+    if cases.iter().any(|word| word == "all") { 5 } else { 3 }
 }
 
 fn list(places: &BenchPaths) -> Result<(), String> {
@@ -107,10 +108,11 @@ fn list(places: &BenchPaths) -> Result<(), String> {
     for case in cases::CASES {
         let group = match case.group {
             cases::CaseGroup::Quick => "quick",
-            cases::CaseGroup::Full => "full",
+            cases::CaseGroup::Long => "all",
             cases::CaseGroup::Growth => "growth",
         };
-        let _ = writeln!(text, "  {:<24}{:<8}{}", case.name, group, case.title);
+        let full = if case.has_full { "full" } else { "" };
+        let _ = writeln!(text, "  {:<24}{group:<8}{full:<6}{}", case.name, case.title);
     }
     text += "\nServers:\n";
     for server in SERVERS {

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_load::machine::file_system;
 use wharf_load::raise_file_limit;
 
 use crate::bench::account::{BenchAccount, CertificateFiles};
-use crate::bench::cases::{BenchCase, CaseGroup, CaseWork};
+use crate::bench::cases::{BenchCase, CaseGroup, CaseWork, FileLocation};
 use crate::bench::measure::{Figures, MeasurementContext};
 use crate::bench::number::{GIB, MIB, figure};
 use crate::bench::paths::BenchPaths;
@@ -35,6 +36,8 @@ pub(crate) struct Selection {
 /// The clients need a socket per session, and one more for transfers; the servers inherit the
 /// limit.
 const FILES_MAX: u64 = 65_536;
+/// The file system in memory: not a disk.
+const TMPFS: &str = "tmpfs";
 /// Memory of a process that serves one session, including kernel memory: the most measured for
 /// vsftpd, Pure-FTPd and ProFTPD.
 const PROCESS_BYTES: u64 = 3 * MIB / 4;
@@ -52,7 +55,7 @@ pub(crate) fn run(
     out: &Path,
 ) -> Result<MeasurementRecord, String> {
     let account = BenchAccount::find();
-    check(selection, &account)?;
+    check(places, selection, &account)?;
     let mut installed = servers::ready(places, &selection.servers)?;
     let servers = installed.iter().map(|(server, found)| ServerInfo {
         name: server.name.into(),
@@ -141,7 +144,15 @@ impl MeasurementRecord {
 }
 
 /// What would leave out a server or a case: better no measurement than one with gaps.
-fn check(selection: &Selection, account: &BenchAccount) -> Result<(), String> {
+fn check(places: &BenchPaths, selection: &Selection, account: &BenchAccount) -> Result<(), String> {
+    let disk = places.base(true);
+    let needs_disk = selection.cases.iter().any(|case| case.place == FileLocation::Disk);
+    if needs_disk && file_system(&disk) == TMPFS {
+        return Err(format!(
+            "{} is not on a disk\nhint: set CARGO_TARGET_DIR to a folder on a disk",
+            disk.display()
+        ));
+    }
     let needs_root = |server: &&&BenchServer| server.needs_root && !account.is_root;
     if let Some(server) = selection.servers.iter().find(needs_root) {
         return Err(format!(

@@ -85,7 +85,7 @@ fn head(record: &MeasurementRecord) -> String {
          checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
          or 1 MiB (many), `splice` through a pipe of 1 MiB, a loop around rustls, a folder read \
          as `ls` reads it.\n\n\
-         To repeat it: `cargo xtask bench` (some ten minutes) or `cargo xtask bench --cases full` \
+         To repeat it: `cargo xtask bench` (some ten minutes) or `cargo xtask bench --cases all` \
          (hours), as root, which vsftpd, ProFTPD and Pure-FTPd need. Missing servers are \
          installed first: packages are unpacked, and libunftp is built from crates.io with its \
          own lock file, outside the workspace of wharf.\n\n",
