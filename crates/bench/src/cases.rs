@@ -25,7 +25,7 @@ pub(crate) struct BenchCase {
     pub(crate) variant: Variant,
     /// Only wharf takes part.
     pub(crate) is_wharf_only: bool,
-    /// wharf with synced uploads takes part, too.
+    /// wharf with synced uploads (durability "full") takes part, too: the group `full`.
     pub(crate) has_full: bool,
     /// An extra session sends NOOP meanwhile.
     pub(crate) has_bystander: bool,
@@ -40,11 +40,11 @@ pub(crate) struct BenchCase {
 /// The groups of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CaseGroup {
-    /// In `quick` and in `full`.
+    /// In `quick` and in `all`.
     Quick,
-    /// In `full` only.
-    Full,
-    /// How cost grows: in `full`, and alone as `growth`. One table for each series.
+    /// In `all` only.
+    Long,
+    /// How cost grows: in `all`, and alone as `growth`. One table for each series.
     Growth,
 }
 
@@ -184,12 +184,16 @@ pub(crate) fn find(name: &str) -> Option<&'static BenchCase> {
     CASES.iter().find(|case| case.name == name)
 }
 
-/// The cases selected by `words`: names, and the groups `quick`, `full` and `growth`.
+/// The groups that can be selected.
+const GROUPS: [&str; 4] = ["quick", "all", "growth", "full"];
+
+/// The cases selected by `words`: names and [`GROUPS`].
 pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchCase>, String> {
     if let Some(word) = words.iter().find(|word| !CASES.iter().any(|case| is_in(case, word))) {
         return Err(format!(
             "unknown case \"{word}\"\nhint: list cases with `cargo xtask bench --list`; groups are \
-             quick, full and growth"
+             {}",
+            GROUPS.join(", ")
         ));
     }
     Ok(CASES.iter().filter(|case| words.iter().any(|word| is_in(case, word))).collect())
@@ -198,7 +202,8 @@ pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchCase>, String
 fn is_in(case: &BenchCase, word: &str) -> bool {
     match word {
         "quick" => case.group == CaseGroup::Quick,
-        "full" => true,
+        "all" => true,
+        "full" => case.has_full,
         "growth" => case.group == CaseGroup::Growth,
         name => case.name == name,
     }
@@ -233,6 +238,7 @@ impl BenchCase {
     pub(crate) fn unit_of(&self, figure: Figure) -> &'static str {
         match figure {
             Figure::Rate => self.unit.rate(),
+            Figure::Cpu if matches!(self.work, CaseWork::Idle { .. }) => "us/login",
             Figure::Cpu => self.unit.cpu(),
             _ => figure.unit(),
         }
@@ -246,7 +252,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_no_name_is_a_group() {
         for (index, case) in CASES.iter().enumerate() {
-            assert!(!["quick", "full", "growth"].contains(&case.name));
+            assert!(!GROUPS.contains(&case.name));
             assert!(CASES[..index].iter().all(|other| other.name != case.name), "{}", case.name);
         }
     }
@@ -265,10 +271,19 @@ mod tests {
     }
 
     #[test]
-    fn full_has_every_case_and_quick_some() {
-        assert_eq!(chosen(&["full".to_owned()]).unwrap().len(), CASES.len());
+    fn all_has_every_case_and_quick_some() {
+        assert_eq!(chosen(&["all".to_owned()]).unwrap().len(), CASES.len());
         let quick = chosen(&["quick".to_owned()]).unwrap().len();
         assert!(quick > 5 && quick < CASES.len());
+    }
+
+    #[test]
+    fn full_has_uploads_in_memory_and_on_disk_and_nothing_else() {
+        let full = chosen(&["full".to_owned()]).unwrap();
+        assert!(full.iter().all(|case| case.uploads()));
+        for place in [FileLocation::Memory, FileLocation::Disk] {
+            assert!(full.iter().any(|case| case.place == place), "{place:?}");
+        }
     }
 
     #[test]

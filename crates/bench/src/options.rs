@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::bench::paths::BenchPaths;
-use crate::bench::servers::{BenchServer, SERVERS};
+use crate::bench::servers::SERVERS;
 use crate::bench::{cases, report, runner, running, servers, tree};
 
 /// Measures wharf and other FTP servers on this machine, with the same clients.
@@ -17,13 +17,14 @@ use crate::bench::{cases, report, runner, running, servers, tree};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct BenchOptions {
-    /// Cases by name, or the groups `quick` (some 10 minutes), `full` (an hour) and `growth`
+    /// Cases by name, or the groups `quick` (some 10 minutes), `all` (hours), `growth` (how cost
+    /// grows) and `full` (uploads with durability "full" beside "fast")
     #[arg(long, value_delimiter = ',', default_value = "quick")]
     pub(crate) cases: Vec<String>,
-    /// Servers by name; all installed ones if none is named
+    /// Servers by name; all if none is named. A missing one is installed, or the run fails
     #[arg(long, value_delimiter = ',')]
     pub(crate) servers: Vec<String>,
-    /// Rounds per server and case [default: 3, with `full` 5]; another server that reaches less
+    /// Rounds per server and case [default: 3, with `all` 5]; another server that reaches less
     /// than two thirds of the best other one is measured once
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: Option<u32>,
@@ -39,10 +40,12 @@ pub(crate) struct BenchOptions {
     /// Measure a server once if it takes longer than this many seconds for a case
     #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
     pub(crate) slow: f64,
-    /// Install the other servers: packages are unpacked below target/bench, nothing else is changed
+    /// Only install missing servers: packages are unpacked and libunftp is built below
+    /// target/bench, nothing else is changed
     #[arg(long)]
     pub(crate) install: bool,
-    /// Write docs/BENCHMARKS.md from result files; if a case is in several, the last counts
+    /// Print the table of targets and write docs/BENCHMARKS.md from result files; if a case is in
+    /// several, the last counts
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) report: Vec<PathBuf>,
     /// List cases and servers
@@ -69,11 +72,15 @@ pub(crate) fn run() -> Result<(), String> {
             record.merge(report::read(file)?);
         }
         record.sum_up();
+        report::show(&record)?;
         return report::write_page(&record, Path::new("docs"));
     }
     let servers = servers::chosen(&options.servers)?;
     if options.install {
-        return install(&places, &servers);
+        for (server, found) in servers::ready(&places, &servers)? {
+            report::print_line(&format!("{} {} is ready", server.title, found.version));
+        }
+        return Ok(());
     }
     let cases = cases::chosen(&options.cases)?;
     end_servers_on_signal()?;
@@ -93,7 +100,7 @@ pub(crate) fn run() -> Result<(), String> {
 
 /// The quick cases are for everyday use.
 fn default_rounds(cases: &[String]) -> u32 {
-    if cases.iter().any(|word| word == "full") { 5 } else { 3 }
+    if cases.iter().any(|word| word == "all") { 5 } else { 3 }
 }
 
 fn list(places: &BenchPaths) -> Result<(), String> {
@@ -101,30 +108,19 @@ fn list(places: &BenchPaths) -> Result<(), String> {
     for case in cases::CASES {
         let group = match case.group {
             cases::CaseGroup::Quick => "quick",
-            cases::CaseGroup::Full => "full",
+            cases::CaseGroup::Long => "all",
             cases::CaseGroup::Growth => "growth",
         };
-        let _ = writeln!(text, "  {:<24}{:<8}{}", case.name, group, case.title);
+        let full = if case.has_full { "full" } else { "" };
+        let _ = writeln!(text, "  {:<24}{group:<8}{full:<6}{}", case.name, case.title);
     }
     text += "\nServers:\n";
     for server in SERVERS {
         let state = (server.find)(places).map(|found| found.version);
-        let state = state.unwrap_or_else(|why| format!("MISSING: {why}"));
+        let state = state.unwrap_or_else(|why| why);
         let _ = writeln!(text, "  {:<14}{state}\n  {:<14}  {}", server.name, "", server.about);
     }
     report::print(&text)
-}
-
-fn install(places: &BenchPaths, servers: &[&BenchServer]) -> Result<(), String> {
-    let mut failed = Vec::new();
-    for server in servers {
-        // One failed installation does not prevent the others.
-        match (server.install)(places).and_then(|()| (server.find)(places)) {
-            Ok(found) => eprintln!("bench: {} {} is ready", server.title, found.version),
-            Err(why) => failed.push(format!("{}: {why}", server.name)),
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
 /// Servers are separate processes, which would continue after Ctrl-C.

@@ -9,6 +9,7 @@ use crate::bench::result::{FORMAT, MeasurementRecord};
 pub(crate) mod page;
 pub(crate) mod table;
 pub(crate) mod terminal;
+mod verdicts;
 
 /// The page generated from a record.
 const PAGE: &str = "BENCHMARKS.md";
@@ -25,9 +26,9 @@ pub(crate) fn print_line(text: &str) {
     eprintln!("bench: {text}");
 }
 
-/// Prints the final summary: all targets, and whether they were reached.
+/// Prints the table of all targets, and whether they were reached.
 pub(crate) fn show(record: &MeasurementRecord) -> Result<(), String> {
-    print(&terminal::verdicts(record))
+    print(&terminal::targets(record))
 }
 
 /// Writes the raw runs and the computed results.

@@ -14,7 +14,7 @@ pub(crate) struct MeasurementRecord {
     /// The commit of wharf; with `+` if files were changed since.
     pub(crate) commit: String,
     pub(crate) machine: BenchMachine,
-    /// All servers with their versions, or why they are missing.
+    /// All servers with their versions.
     pub(crate) servers: Vec<ServerInfo>,
     /// Notes for readers: reduced sizes, omitted cases.
     pub(crate) notes: Vec<String>,
@@ -44,15 +44,14 @@ pub(crate) struct BenchMachine {
     pub(crate) counting: String,
 }
 
-/// A server that takes part, or is missing.
+/// A server that takes part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ServerInfo {
     pub(crate) name: String,
     pub(crate) title: String,
     /// How it verifies passwords, and other differences.
     pub(crate) about: String,
-    pub(crate) version: Option<String>,
-    pub(crate) missing: Option<String>,
+    pub(crate) version: String,
 }
 
 /// One server, started for one measurement.

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_load::machine::file_system;
 use wharf_load::raise_file_limit;
 
 use crate::bench::account::{BenchAccount, CertificateFiles};
-use crate::bench::cases::{BenchCase, CaseGroup, CaseWork};
+use crate::bench::cases::{BenchCase, CaseGroup, CaseWork, FileLocation};
 use crate::bench::measure::{Figures, MeasurementContext};
 use crate::bench::number::{GIB, MIB, figure};
 use crate::bench::paths::BenchPaths;
@@ -15,7 +16,7 @@ use crate::bench::result::{
     FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun, WHARF, WHARF_FULL,
     WHARF_NO_LOG, is_rival,
 };
-use crate::bench::servers::{BARE, BenchServer, Installation};
+use crate::bench::servers::{self, BARE, BenchServer, InstalledServer};
 use crate::bench::statistics::sample;
 use crate::bench::tree::TestTrees;
 use crate::bench::{clock, machine, proc};
@@ -35,25 +36,35 @@ pub(crate) struct Selection {
 /// The clients need a socket per session, and one more for transfers; the servers inherit the
 /// limit.
 const FILES_MAX: u64 = 65_536;
+/// The file system in memory: not a disk.
+const TMPFS: &str = "tmpfs";
 /// Memory of a process that serves one session, including kernel memory: the most measured for
 /// vsftpd, Pure-FTPd and ProFTPD.
 const PROCESS_BYTES: u64 = 3 * MIB / 4;
 /// The same with TLS.
 const TLS_PROCESS_BYTES: u64 = 2 * MIB;
 
-type InstalledServer = (&'static BenchServer, Installation);
-
 /// Measures all selected cases. The results so far are written to `out` after each case, so that
 /// nothing is lost if it is stopped.
 ///
-/// Nothing can be measured at all. Failures of servers are in the record.
+/// # Errors
+/// A server or client program is missing. Failures of servers in a case are in the record.
 pub(crate) fn run(
     places: &BenchPaths,
     selection: &Selection,
     out: &Path,
 ) -> Result<MeasurementRecord, String> {
     let account = BenchAccount::find();
-    let (installed, servers) = find_installed(places, selection, &account)?;
+    check(places, selection, &account)?;
+    let mut installed = servers::ready(places, &selection.servers)?;
+    let servers = installed.iter().map(|(server, found)| ServerInfo {
+        name: server.name.into(),
+        title: server.title.into(),
+        about: server.about.into(),
+        version: found.version.clone(),
+    });
+    let servers = servers.collect();
+    installed.extend(servers::ready(places, &[BARE])?);
     // The load generator reports a limit that is too low.
     let _ = raise_file_limit(FILES_MAX);
     report::print_line(&format!("preparing test files for {} cases", selection.cases.len()));
@@ -111,6 +122,11 @@ impl MeasurementRecord {
         if self.commit != other.commit {
             self.notes.push(format!("Some cases were measured at commit {}.", other.commit));
         }
+        for server in other.servers {
+            if !self.servers.iter().any(|known| known.name == server.name) {
+                self.servers.push(server);
+            }
+        }
         for note in other.notes {
             if !self.notes.contains(&note) {
                 self.notes.push(note);
@@ -127,35 +143,29 @@ impl MeasurementRecord {
     }
 }
 
-/// Finds the installed servers, and why others are missing.
-fn find_installed(
-    places: &BenchPaths,
-    selection: &Selection,
-    account: &BenchAccount,
-) -> Result<(Vec<InstalledServer>, Vec<ServerInfo>), String> {
-    let (mut installed, mut servers) = (Vec::new(), Vec::new());
-    for server in &selection.servers {
-        let found = if server.needs_root && !account.is_root {
-            Err("must be started as root; hint: run the benchmark as root".to_owned())
-        } else {
-            (server.find)(places)
-        };
-        servers.push(ServerInfo {
-            name: server.name.into(),
-            title: server.title.into(),
-            about: server.about.into(),
-            version: found.as_ref().ok().map(|found| found.version.clone()),
-            missing: found.as_ref().err().cloned(),
-        });
-        match found {
-            Ok(found) => installed.push((*server, found)),
-            // Without wharf there is nothing to judge.
-            Err(why) if server.name == WHARF => return Err(why),
-            Err(_) => {}
-        }
+/// What would leave out a server or a case: better no measurement than one with gaps.
+fn check(places: &BenchPaths, selection: &Selection, account: &BenchAccount) -> Result<(), String> {
+    let disk = places.base(true);
+    let needs_disk = selection.cases.iter().any(|case| case.place == FileLocation::Disk);
+    if needs_disk && file_system(&disk) == TMPFS {
+        return Err(format!(
+            "{} is not on a disk\nhint: set CARGO_TARGET_DIR to a folder on a disk",
+            disk.display()
+        ));
     }
-    installed.push((BARE, (BARE.find)(places)?));
-    Ok((installed, servers))
+    let needs_root = |server: &&&BenchServer| server.needs_root && !account.is_root;
+    if let Some(server) = selection.servers.iter().find(needs_root) {
+        return Err(format!(
+            "{} must be started as root\nhint: run the benchmark as root, or choose others with \
+             --servers",
+            server.name
+        ));
+    }
+    let missing = selection.cases.iter().find_map(|case| match case.work {
+        CaseWork::ClientProgram { client, job } => Some((case.name, client.missing(job)?)),
+        _ => None,
+    });
+    missing.map_or(Ok(()), |(case, why)| Err(format!("{case}: {why}")))
 }
 
 fn run_case(
@@ -167,14 +177,6 @@ fn run_case(
 ) {
     let mut waiting: Vec<&InstalledServer> =
         installed.iter().filter(|(server, _)| takes_part(case, server)).collect();
-    if let CaseWork::ClientProgram { client, job } = case.work
-        && let Some(why) = client.missing(job)
-    {
-        let note = format!("{}: left out, {why}.", case.name);
-        report::print_line(&note);
-        record.notes.push(note);
-        return;
-    }
     waiting.retain(|(server, _)| {
         let reason = space_shortage(case, server);
         if let Some(reason) = &reason {
@@ -278,7 +280,7 @@ mod tests {
 
     fn run(case: &str, server: &str, figure: Figure, value: f64) -> ServerRun {
         let case = find(case).unwrap();
-        let server = crate::bench::servers::SERVERS.iter().find(|one| one.name == server).unwrap();
+        let server = servers::SERVERS.iter().find(|one| one.name == server).unwrap();
         as_run(case, server, 0, Ok([(figure, value)].into()))
     }
 
@@ -300,7 +302,7 @@ mod tests {
     fn the_entries_of_wharf_take_part_where_they_differ() {
         let names = |case: &str| {
             let case = find(case).unwrap();
-            let servers = crate::bench::servers::SERVERS.iter();
+            let servers = servers::SERVERS.iter();
             let own = servers.filter(|server| !is_rival(server.name) && takes_part(case, server));
             own.map(|server| server.name).collect::<Vec<_>>()
         };

@@ -97,6 +97,29 @@ pub(crate) use limit::WORD as BARE_WORD;
 /// The bare program, used by some cases.
 pub(crate) static BARE: &BenchServer = &limit::SERVER;
 
+/// A server that can be started.
+pub(crate) type InstalledServer = (&'static BenchServer, Installation);
+
+/// Finds the servers, and installs those that are missing.
+///
+/// # Errors
+/// All that could not be installed: none is left out.
+pub(crate) fn ready(
+    places: &BenchPaths,
+    servers: &[&'static BenchServer],
+) -> Result<Vec<InstalledServer>, String> {
+    let (mut installed, mut failed) = (Vec::new(), Vec::new());
+    for server in servers {
+        let found = (server.find)(places)
+            .or_else(|_| (server.install)(places).and_then(|()| (server.find)(places)));
+        match found {
+            Ok(found) => installed.push((*server, found)),
+            Err(why) => failed.push(format!("{}: {why}", server.name)),
+        }
+    }
+    if failed.is_empty() { Ok(installed) } else { Err(failed.join("\n")) }
+}
+
 /// The servers named in `words`, or all.
 pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchServer>, String> {
     if let Some(word) = words.iter().find(|word| !SERVERS.iter().any(|one| one.name == **word)) {
@@ -164,6 +187,8 @@ fn succeed(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), Strin
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -171,6 +196,40 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), SERVERS.len());
         let one = chosen(&["vsftpd".to_owned()]).unwrap();
         assert_eq!(one.iter().map(|server| server.name).collect::<Vec<_>>(), ["vsftpd"]);
+    }
+
+    static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+
+    fn installation() -> Installation {
+        Installation { program: PathBuf::new(), version: "1".into() }
+    }
+
+    #[test]
+    fn a_missing_server_is_installed_and_one_that_cannot_be_is_an_error() {
+        static LATE: BenchServer = BenchServer {
+            name: "late",
+            find: |_| {
+                let is_installed = IS_INSTALLED.load(Ordering::Relaxed);
+                is_installed.then(installation).ok_or_else(|| "not installed".to_owned())
+            },
+            install: |_| {
+                IS_INSTALLED.store(true, Ordering::Relaxed);
+                Ok(())
+            },
+            ..limit::SERVER
+        };
+        static NEVER: BenchServer = BenchServer {
+            name: "never",
+            find: |_| Err("not installed".to_owned()),
+            install: |_| Err("no such package".to_owned()),
+            ..limit::SERVER
+        };
+        let places = BenchPaths::find().unwrap();
+        let names: Vec<_> =
+            ready(&places, &[&LATE]).unwrap().iter().map(|(server, _)| server.name).collect();
+        assert_eq!(names, ["late"]);
+        let message = ready(&places, &[&NEVER, &LATE]).unwrap_err();
+        assert_eq!(message, "never: no such package");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::cases;
 use crate::bench::result::{Figure, LIMIT, WHARF};
 use crate::bench::summary::{SummaryRow, best, of_case};
 
@@ -31,7 +32,7 @@ pub(crate) enum TargetBound {
 pub(crate) struct TargetResult {
     pub(crate) case: String,
     pub(crate) figure: Figure,
-    /// The target for readers, without the unit.
+    /// The target for readers.
     pub(crate) wanted: String,
     /// wharf's median, or the ratio if the target is one.
     pub(crate) got: Option<f64>,
@@ -172,8 +173,8 @@ impl PerformanceTarget {
         let rival = best(rows.iter().copied().filter(|row| row.is_rival()), figure);
         let limit = best(rows.iter().copied().filter(|row| row.server == LIMIT), figure);
         let (got, against, wanted) = match self.bar {
-            AtMost(bar) => (own, None, format!("{AT_MOST} {bar}")),
-            AtLeast(bar) => (own, None, format!("at least {bar}")),
+            AtMost(bar) => (own, None, self.with_unit(AT_MOST, bar)),
+            AtLeast(bar) => (own, None, self.with_unit("at least", bar)),
             OfRival(part) => {
                 let name = rival.map(|(row, _)| row.server.clone());
                 (quotient(own, rival), name, format!("at least {part:.2} of the best rival"))
@@ -196,6 +197,11 @@ impl PerformanceTarget {
         let margin = if wharf.rounds == 0 { Some(-1.0) } else { margin };
         let case = self.case.to_owned();
         TargetResult { case, figure, wanted, got, against, margin }
+    }
+
+    fn with_unit(&self, prefix: &str, bar: f64) -> String {
+        let unit = cases::find(self.case).map_or("", |case| case.unit_of(self.figure));
+        format!("{prefix} {bar} {unit}").trim().to_owned()
     }
 }
 

@@ -25,7 +25,7 @@ fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> ServerRun
     run
 }
 
-/// wharf wins one case and loses one; a server is missing, and another one fails once.
+/// wharf wins one case and loses one; another server fails once.
 fn record() -> MeasurementRecord {
     let mut runs = vec![
         moved("retr-1", "wharf", 0, 5.0, 0.140),
@@ -56,12 +56,11 @@ fn record() -> MeasurementRecord {
             runs.push(run);
         }
     }
-    let presence = |name: &str, title: &str, version: Option<&str>| ServerInfo {
+    let presence = |name: &str, title: &str, version: &str| ServerInfo {
         name: name.into(),
         title: title.into(),
         about: "as it comes".into(),
-        version: version.map(Into::into),
-        missing: version.is_none().then(|| "not installed; hint: install it".into()),
+        version: version.into(),
     };
     let mut record = MeasurementRecord {
         format: FORMAT,
@@ -77,10 +76,9 @@ fn record() -> MeasurementRecord {
             counting: "cgroup v2".into(),
         },
         servers: vec![
-            presence("wharf", "wharf", Some("0.1.0")),
-            presence("wharf-no-log", "wharf, no log", Some("0.1.0")),
-            presence("vsftpd", "vsftpd", None),
-            presence("proftpd", "ProFTPD", Some("1.3.8")),
+            presence("wharf", "wharf", "0.1.0"),
+            presence("wharf-no-log", "wharf, no log", "0.1.0"),
+            presence("proftpd", "ProFTPD", "1.3.8"),
         ],
         notes: vec!["idle-10000: vsftpd left out, its processes would need 9.8 GiB.".into()],
         runs,
@@ -96,7 +94,7 @@ fn the_terminal_shows_every_case_and_unmet_targets() {
     let record = record();
     let cases = ["retr-1", "noop", "idle-500"].map(|name| find(name).unwrap());
     let tables: String = cases.iter().map(|case| terminal::case(&record, case)).collect();
-    let text = [terminal::head(&record), tables, terminal::verdicts(&record)].concat();
+    let text = [terminal::head(&record), tables, terminal::targets(&record)].concat();
     assert_same("crates/bench/snapshots/terminal.txt", &text);
 }
 

@@ -8,7 +8,7 @@ use crate::bench::clients::{ClientJob, ClientProgram};
 use crate::bench::number::{GIB, KIB, MIB};
 use crate::bench::result::Figure;
 
-use CaseGroup::{Full, Quick};
+use CaseGroup::{Long, Quick};
 use CaseWork::{Connects, FileZilla, Idle, List, Logins, Session, Start};
 use ClientJob::{GetFew, GetFile, GetTree, PutFile, PutTree};
 use ClientProgram::{Curl, CurlParallel, Lftp, Ncftp, Rclone, Wget};
@@ -23,8 +23,8 @@ pub(crate) static CASES: &[BenchCase] = &[
     retr("retr-100", "100 downloads of 40 MiB at once", 40 * MIB, 100),
     retr("retr-300", "300 clients download 10 MiB each", 10 * MIB, 300),
     BenchCase { has_full: true, ..stor("stor-1", "upload 2 GiB", 2 * GIB, 1) },
-    full(stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10)),
-    full(stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100)),
+    long(stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10)),
+    long(stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100)),
     fair(retr("fair-retr-100", "100 downloads of 400 MiB at once, fairness", 400 * MIB, 100)),
     fair(stor("fair-stor-100", "100 uploads of 64 MiB at once, fairness", 64 * MIB, 100)),
     BenchCase {
@@ -37,30 +37,30 @@ pub(crate) static CASES: &[BenchCase] = &[
         headline: Figure::BystanderP99Ms,
         has_bystander: true,
         limit_span: None,
-        ..full(stors("bystander-stor", "NOOP beside 8 uploads", 128 * MIB, 16, 8))
+        ..long(stors("bystander-stor", "NOOP beside 8 uploads", 128 * MIB, 16, 8))
     },
     // Small files.
     small_retr("small-retr-1", "download 5,000 files of 4 KiB, one session", 1),
     small_retr("small-retr-8", "download 5,000 files of 4 KiB, eight sessions", 8),
     retrs("retr-64k-1", "download files of 64 KiB, one session", 64 * KIB, 2000, 1),
     retrs("retr-64k-8", "download files of 64 KiB, eight sessions", 64 * KIB, 3000, 8),
-    full(retrs("retr-1m-1", "download files of 1 MiB, one session", MIB, 500, 1)),
-    full(retrs("retr-1m-8", "download files of 1 MiB, eight sessions", MIB, 1000, 8)),
+    long(retrs("retr-1m-1", "download files of 1 MiB, one session", MIB, 500, 1)),
+    long(retrs("retr-1m-8", "download files of 1 MiB, eight sessions", MIB, 1000, 8)),
     small_stor("small-stor-1", "upload 5,000 files of 4 KiB, one session", 1),
     small_stor("small-stor-8", "upload 5,000 files of 4 KiB, eight sessions", 8),
-    full(stors("stor-64k-1", "upload files of 64 KiB, one session", 64 * KIB, 1500, 1)),
+    long(stors("stor-64k-1", "upload files of 64 KiB, one session", 64 * KIB, 1500, 1)),
     stors("stor-64k-8", "upload files of 64 KiB, eight sessions", 64 * KIB, 3000, 8),
     stors("stor-1m-1", "upload files of 1 MiB, one session", MIB, 300, 1),
     stors("stor-1m-8", "upload files of 1 MiB, eight sessions", MIB, 500, 8),
-    mixed("mixed-50", "mixed work of 50 clients"),
+    BenchCase { has_full: true, ..mixed("mixed-50", "mixed work of 50 clients") },
     // Commands, logins, listings.
-    full(case("login-1", "log in, one after the other", Operation, login(200, 1))),
+    long(case("login-1", "log in, one after the other", Operation, login(200, 1))),
     case("login-16", "log in, 16 at a time", Operation, login(2000, 16)),
     case("logins", "2,000 connect and log in at once", Operation, Logins { count: 2_000 }),
     BenchCase {
         variant: Variant { is_argon2: true, ..PLAIN },
         is_wharf_only: true,
-        ..full(case(
+        ..long(case(
             "login-argon2",
             "log in, 16 at a time, Argon2id (m=19456, t=2, p=1)",
             Operation,
@@ -73,10 +73,10 @@ pub(crate) static CASES: &[BenchCase] = &[
         headline: Figure::P99Us,
         ..command("noop-1000", "NOOP by 1,000 sessions at once", "NOOP", 50_000, 1_000)
     },
-    full(list("mlsd-1k", "MLSD of 1,000 entries", Operation, Mlsd, 1_000, 50)),
-    full(list("mlsd-100k", "MLSD of 100,000 entries", Entry, Mlsd, 100_000, 2)),
-    full(list("list-1k", "LIST of 1,000 entries", Operation, ListingCommand::List, 1_000, 50)),
-    full(list("list-100k", "LIST of 100,000 entries", Entry, ListingCommand::List, 100_000, 2)),
+    long(list("mlsd-1k", "MLSD of 1,000 entries", Operation, Mlsd, 1_000, 50)),
+    long(list("mlsd-100k", "MLSD of 100,000 entries", Entry, Mlsd, 100_000, 2)),
+    long(list("list-1k", "LIST of 1,000 entries", Operation, ListingCommand::List, 1_000, 50)),
+    long(list("list-100k", "LIST of 100,000 entries", Entry, ListingCommand::List, 100_000, 2)),
     BenchCase {
         limit_span: None,
         ..list("nlst-200k", "NLST of 200,000 entries", Entry, Nlst, 200_000, 1)
@@ -125,7 +125,7 @@ pub(crate) static CASES: &[BenchCase] = &[
     BenchCase { group: Quick, ..tls(idle("idle-ftps-500", "FTPS: 500 idle sessions", 500)) },
     tls(idle("idle-ftps-5000", "FTPS: 5,000 idle sessions", 5_000)),
     tls(idle("idle-ftps-10000", "FTPS: 10,000 idle sessions", 10_000)),
-    full(case("connects", "1,000 connections at once", Operation, Connects { count: 1_000 })),
+    long(case("connects", "1,000 connections at once", Operation, Connects { count: 1_000 })),
     // A distant server.
     distant(retrs("delay-retr-64k", "50 ms away: files of 64 KiB", 64 * KIB, 64, 8)),
     distant(stors("delay-stor-64k", "50 ms away: upload files of 64 KiB", 64 * KIB, 64, 8)),
@@ -145,7 +145,7 @@ pub(crate) static CASES: &[BenchCase] = &[
     BenchCase {
         place: FileLocation::Disk,
         has_bystander: true,
-        ..full(case(
+        ..long(case(
             "cold",
             "download 1 GiB that is not in the page cache, beside a session that sends NOOP",
             Gib,
@@ -156,12 +156,13 @@ pub(crate) static CASES: &[BenchCase] = &[
     disk(stors("stor-4k-disk", "upload files of 4 KiB to disk, 8 sessions", SMALL_BYTES, 1000, 8)),
     disk(stors("stor-1m-disk", "upload files of 1 MiB to disk, one session", MIB, 100, 1)),
     disk(stors("stor-1m-8-disk", "upload files of 1 MiB to disk, 8 sessions", MIB, 300, 8)),
+    disk(mixed("mixed-50-disk", "mixed work of 50 clients on disk")),
     throttled("throttled", "download at 32 MiB/s, set in wharf", true),
     throttled("throttled-stor", "upload at 32 MiB/s, set in wharf", false),
     // The program.
     BenchCase {
         headline: Figure::StartMs,
-        ..full(case("start", "from program start to the first file", Operation, Start))
+        ..long(case("start", "from program start to the first file", Operation, Start))
     },
     BenchCase {
         headline: Figure::SizeMb,
@@ -213,8 +214,8 @@ const fn case(
     }
 }
 
-const fn full(case: BenchCase) -> BenchCase {
-    BenchCase { group: Full, ..case }
+const fn long(case: BenchCase) -> BenchCase {
+    BenchCase { group: Long, ..case }
 }
 
 const fn tls(case: BenchCase) -> BenchCase {
@@ -223,12 +224,12 @@ const fn tls(case: BenchCase) -> BenchCase {
 
 /// Not judged by a bare program, whose threads wait as the servers do.
 const fn distant(case: BenchCase) -> BenchCase {
-    BenchCase { round_trip_ms: DISTANCE_MS, limit_span: None, rounds_max: 2, ..full(case) }
+    BenchCase { round_trip_ms: DISTANCE_MS, limit_span: None, rounds_max: 2, ..long(case) }
 }
 
-/// In both durabilities.
+/// On a real disk, in both durabilities.
 const fn disk(case: BenchCase) -> BenchCase {
-    BenchCase { place: FileLocation::Disk, has_full: true, limit_span: None, ..full(case) }
+    BenchCase { place: FileLocation::Disk, has_full: true, limit_span: None, ..long(case) }
 }
 
 /// Each session moves one file.
@@ -319,13 +320,13 @@ const fn idle(name: &'static str, title: &'static str, sessions: u64) -> BenchCa
     BenchCase {
         headline: Figure::SessionKib,
         rounds_max: 1,
-        ..full(case(name, title, Operation, work))
+        ..long(case(name, title, Operation, work))
     }
 }
 
 /// Long enough that unfair scheduling evens out, which takes more than a second.
 const fn fair(case: BenchCase) -> BenchCase {
-    BenchCase { is_wharf_only: true, rounds_max: 2, ..full(case) }
+    BenchCase { is_wharf_only: true, rounds_max: 2, ..long(case) }
 }
 
 const fn sessions_growth(name: &'static str, title: &'static str, sessions: u64) -> BenchCase {
@@ -358,6 +359,6 @@ const fn throttled(name: &'static str, title: &'static str, is_download: bool) -
         is_wharf_only: true,
         variant: Variant { rate: Some(THROTTLE), ..PLAIN },
         rounds_max: 1,
-        ..full(case(name, title, Gib, work))
+        ..long(case(name, title, Gib, work))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::{self, NOTHING, TextTable, number, title};
+use super::verdicts;
 use crate::bench::cases::{BenchCase, CASES, CaseGroup, find};
 use crate::bench::number::{GIB, figure};
 use crate::bench::result::{Figure, MeasurementRecord, WHARF, is_rival};
@@ -84,9 +85,10 @@ fn head(record: &MeasurementRecord) -> String {
          checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
          or 1 MiB (many), `splice` through a pipe of 1 MiB, a loop around rustls, a folder read \
          as `ls` reads it.\n\n\
-         To repeat it: `cargo xtask bench --install` once, then `cargo xtask bench` (some ten \
-         minutes) or `cargo xtask bench --cases full` (an hour). vsftpd, ProFTPD and Pure-FTPd \
-         must be started as root.\n\n",
+         To repeat it: `cargo xtask bench` (some ten minutes) or `cargo xtask bench --cases all` \
+         (hours), as root, which vsftpd, ProFTPD and Pure-FTPd need. Missing servers are \
+         installed first: packages are unpacked, and libunftp is built from crates.io with its \
+         own lock file, outside the workspace of wharf.\n\n",
         record.commit,
         record.date,
         machine.cores,
@@ -102,9 +104,7 @@ fn head(record: &MeasurementRecord) -> String {
 fn servers(record: &MeasurementRecord) -> String {
     let mut text = String::from("## Servers\n\n| server | version | set-up |\n|---|---|---|\n");
     for server in &record.servers {
-        let missing = server.missing.as_deref().unwrap_or("?");
-        let version = server.version.clone().unwrap_or_else(|| format!("**missing**: {missing}"));
-        let _ = writeln!(text, "| {} | {version} | {} |", server.title, server.about);
+        let _ = writeln!(text, "| {} | {} | {} |", server.title, server.version, server.about);
     }
     text + "\nAll serve the same folder to the same account, and run as the same system user. \
             wharf is measured as shipped, with its log in a file; the others write none. None of \
@@ -126,54 +126,16 @@ fn losses(record: &MeasurementRecord) -> String {
     for verdict in broken {
         let case = find(&verdict.case);
         let what = case.map_or(verdict.case.as_str(), |case| case.title);
-        let _ = writeln!(
-            text,
-            "- **{what}**: {} {}, {} reached{} ({}).",
-            verdict.figure.title(),
-            wanted(verdict),
-            got(verdict),
-            against(record, verdict),
-            verdict.outcome()
-        );
+        let _ = writeln!(text, "- **{what}**: {}.", verdicts::message(record, verdict));
     }
     if text.ends_with(".\n") { text + "\n" } else { text }
 }
 
 fn targets(record: &MeasurementRecord) -> String {
-    let mut text = String::from(
-        "## Targets\n\nThe goals of the project. CPU targets depend on the machine on which they \
-        were set; ratios do not.\n\n| case | figure | target | reached | |\n\
-         |---|---|---|---|---|\n",
-    );
-    for verdict in record.verdicts.iter().filter(|verdict| verdict.is_reached().is_some()) {
-        let outcome = match verdict.is_reached() {
-            Some(false) => format!("**{}**", verdict.outcome()),
-            _ => verdict.outcome(),
-        };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {}{} | {outcome} |",
-            verdict.case,
-            verdict.figure.title(),
-            wanted(verdict),
-            got(verdict),
-            against(record, verdict)
-        );
-    }
-    let missing: Vec<&str> = record
-        .verdicts
-        .iter()
-        .filter(|verdict| verdict.is_reached().is_none())
-        .map(|verdict| verdict.case.as_str())
-        .collect();
-    if !missing.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nNot judged, because there is no measurement: {}.",
-            missing.join(", ")
-        );
-    }
-    text + "\n"
+    let text = "## Targets\n\nThe goals of the project. CPU targets depend on the machine on which \
+                they were set; ratios do not. The ratios are those of the figure; *server CPU* is \
+                that of wharf.\n\n";
+    text.to_owned() + &markdown(&verdicts::of(record))
 }
 
 fn cases(record: &MeasurementRecord) -> String {
@@ -195,7 +157,7 @@ fn markdown(table: &TextTable) -> String {
     for line in &table.rows {
         let mut cells = line.cells.clone();
         cells.resize(columns, NOTHING.to_owned());
-        if line.is_wharf {
+        if line.is_marked {
             cells = cells.iter().map(|cell| format!("**{cell}**")).collect();
         }
         let _ = writeln!(text, "| {} |", cells.join(" | "));
@@ -229,8 +191,7 @@ fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> St
     let mut header = vec![series.axis.to_owned()];
     header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
     let is_shown = |name: &str| name == WHARF || is_rival(name);
-    let servers = record.servers.iter();
-    let servers = servers.filter(|server| server.version.is_some() && is_shown(&server.name));
+    let servers = record.servers.iter().filter(|server| is_shown(&server.name));
     let rows = servers.map(|server| {
         let cells = series.numbers.iter().map(|count| {
             let rows = of_case(&record.summary, &format!("{}{count}", series.prefix));
@@ -238,7 +199,7 @@ fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> St
             row.and_then(|row| row.get(what)).map_or_else(|| NOTHING.to_owned(), number)
         });
         let cells = std::iter::once(title(record, &server.name)).chain(cells).collect();
-        table::TableRow { is_wharf: server.name == WHARF, cells, remark: None }
+        table::TableRow { is_marked: server.name == WHARF, cells, remark: None }
     });
     let rows = rows.collect();
     markdown(&TextTable { header, rows })
@@ -249,26 +210,4 @@ fn notes(record: &MeasurementRecord) -> String {
         return String::new();
     }
     format!("## Notes\n\n- {}\n", record.notes.join("\n- "))
-}
-
-fn wanted(verdict: &TargetResult) -> String {
-    let unit = unit(verdict);
-    format!("{} {unit}", verdict.wanted).trim().to_owned()
-}
-
-fn got(verdict: &TargetResult) -> String {
-    let value = verdict.got.map_or_else(|| NOTHING.to_owned(), number);
-    format!("{value} {}", unit(verdict)).trim().to_owned()
-}
-
-/// Ratios have no unit.
-fn unit(verdict: &TargetResult) -> &'static str {
-    let is_ratio = verdict.wanted.contains("of the");
-    let case = find(&verdict.case).filter(|_| !is_ratio);
-    case.map_or("", |case| case.unit_of(verdict.figure))
-}
-
-fn against(record: &MeasurementRecord, verdict: &TargetResult) -> String {
-    let name = verdict.against.as_ref();
-    name.map_or_else(String::new, |name| format!(" (best: {})", title(record, name)))
 }

@@ -14,7 +14,8 @@ pub(crate) struct TextTable {
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableRow {
-    pub(crate) is_wharf: bool,
+    /// wharf among others, or a target that was not reached.
+    pub(crate) is_marked: bool,
     pub(crate) cells: Vec<String>,
     /// Why there are no figures, or why some rounds have none.
     pub(crate) remark: Option<String>,
@@ -39,7 +40,7 @@ pub(crate) fn of(record: &MeasurementRecord, case: &BenchCase) -> TextTable {
         header.push(case.headline.title().to_owned());
     }
     let rows = rows.iter().map(|row| TableRow {
-        is_wharf: row.server == WHARF,
+        is_marked: row.server == WHARF,
         cells: cells(record, row, &columns),
         // A message may have several lines, a row only one.
         remark: row.failed.as_ref().map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
@@ -61,10 +62,7 @@ impl TableColumn {
     fn title(self, case: &BenchCase) -> String {
         match self {
             Self::Value(Figure::Rate) => case.unit.rate().to_owned(),
-            Self::Value(Figure::Cpu) if matches!(case.work, CaseWork::Idle { .. }) => {
-                "CPU us/login".to_owned()
-            }
-            Self::Value(Figure::Cpu) => format!("CPU {}", case.unit.cpu()),
+            Self::Value(Figure::Cpu) => format!("CPU {}", case.unit_of(Figure::Cpu)),
             Self::Value(Figure::SessionKib) => "KiB/session".to_owned(),
             Self::Value(Figure::SessionKernelKib) => "kernel KiB/session".to_owned(),
             Self::Value(Figure::KernelMib) => "kernel MiB".to_owned(),

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use crate::bench::cases::BenchCase;
 use crate::bench::number::{GIB, figure};
-use crate::bench::report::table::{self, number, title};
+use crate::bench::report::table::{self, TextTable, number};
+use crate::bench::report::verdicts;
 use crate::bench::result::{Figure, MeasurementRecord, ServerRun};
-use crate::bench::targets::TargetResult;
 
 /// The machine and the servers, before the first case.
 pub(crate) fn head(record: &MeasurementRecord) -> String {
@@ -26,12 +26,7 @@ pub(crate) fn head(record: &MeasurementRecord) -> String {
         machine.counting,
     );
     for server in &record.servers {
-        let state = match (&server.version, &server.missing) {
-            (Some(version), _) => version.clone(),
-            (None, Some(why)) => format!("MISSING: {why}"),
-            (None, None) => "MISSING".to_owned(),
-        };
-        let _ = writeln!(text, "  {:<14}{state}", server.title);
+        let _ = writeln!(text, "  {:<14}{}", server.title, server.version);
     }
     for note in &record.notes {
         let _ = writeln!(text, "note: {note}");
@@ -63,58 +58,45 @@ pub(crate) fn progress(case: &BenchCase, run: &ServerRun) -> String {
 
 /// One case, after all its rounds.
 pub(crate) fn case(record: &MeasurementRecord, case: &BenchCase) -> String {
-    let table = table::of(record, case);
+    let mut text = format!("\n{}: {}\n", case.name, case.title) + &draw(&table::of(record, case));
+    for verdict in record.verdicts.iter().filter(|verdict| verdict.case == case.name) {
+        let _ = writeln!(text, "  {}", verdicts::message(record, verdict));
+    }
+    text
+}
+
+/// The notes and the table of targets.
+pub(crate) fn targets(record: &MeasurementRecord) -> String {
+    let mut text = String::new();
+    for note in &record.notes {
+        let _ = write!(text, "\nnote: {note}");
+    }
+    let count =
+        |is_reached| record.verdicts.iter().filter(|one| one.is_reached() == is_reached).count();
+    let (reached, missed, unknown) = (count(Some(true)), count(Some(false)), count(None));
+    let table = draw(&verdicts::of(record));
+    text + &format!(
+        "\n\n{table}\n{reached} targets reached, {missed} missed (>), {unknown} not measured\n"
+    )
+}
+
+fn draw(table: &TextTable) -> String {
     let mut widths: Vec<usize> = table.header.iter().map(|cell| cell.chars().count()).collect();
     for line in &table.rows {
         for (width, cell) in widths.iter_mut().zip(&line.cells) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut text = format!("\n{}: {}\n", case.name, case.title);
-    text += &row(" ", &table.header, &widths);
+    let mut text = row(" ", &table.header, &widths);
     for line in &table.rows {
-        let mark = if line.is_wharf { ">" } else { " " };
+        let mark = if line.is_marked { ">" } else { " " };
         text += &row(mark, &line.cells, &widths);
         if let Some(remark) = &line.remark {
             let _ =
                 writeln!(text, "      {}: {remark}", line.cells.first().map_or("", |cell| cell));
         }
     }
-    for verdict in record.verdicts.iter().filter(|verdict| verdict.case == case.name) {
-        let _ = writeln!(text, "  {}", message(record, case, verdict));
-    }
     text
-}
-
-/// All judged targets, unmet ones last.
-pub(crate) fn verdicts(record: &MeasurementRecord) -> String {
-    let judged =
-        record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_reached()?)));
-    let (reached, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_reached)| *is_reached);
-    let notes = if record.notes.is_empty() { "" } else { "\nnote: " };
-    let notes = notes.to_owned() + &record.notes.join("\nnote: ");
-    let mut text =
-        format!("{notes}\n\n{} targets reached, {} missed\n", reached.len(), broken.len());
-    for (verdict, _) in broken {
-        if let Some(case) = crate::bench::cases::find(&verdict.case) {
-            let _ = writeln!(text, "  {:<20} {}", case.name, message(record, case, verdict));
-        }
-    }
-    text
-}
-
-fn message(record: &MeasurementRecord, case: &BenchCase, verdict: &TargetResult) -> String {
-    let unit = match verdict.against {
-        Some(_) => "",
-        None if verdict.wanted.contains("of the") => "",
-        None => case.unit_of(verdict.figure),
-    };
-    let got = verdict.got.map_or_else(|| "-".to_owned(), number);
-    let against = verdict.against.as_ref();
-    let against = against.map_or_else(String::new, |name| format!(" ({})", title(record, name)));
-    let (figure, wanted, outcome) = (verdict.figure.title(), &verdict.wanted, verdict.outcome());
-    let space = if unit.is_empty() { "" } else { " " };
-    format!("{figure} {wanted}{space}{unit}: {got}{against}, {outcome}")
 }
 
 /// The first column is left-aligned, the others right-aligned.

@@ -27,9 +27,16 @@ const SOURCE: [(&str, &str); 3] = [
     ("src/main.rs", include_str!("../../libunftp/src/main.rs")),
 ];
 
+/// The program, below its folder.
+const PROGRAM: &str = "target/release/libunftp-server";
+
 fn find(places: &BenchPaths) -> Result<Installation, String> {
-    let program = places.rival("libunftp").join("target/release/libunftp-server");
-    if !program.exists() {
+    let folder = places.rival("libunftp");
+    let program = folder.join(PROGRAM);
+    let is_current = |(path, text): &(&str, &str)| {
+        std::fs::read_to_string(folder.join(path)).is_ok_and(|built| built == *text)
+    };
+    if !program.exists() || !SOURCE.iter().all(is_current) {
         return Err(format!("not installed; hint: {INSTALL_HINT}"));
     }
     let lock = include_str!("../../libunftp/Cargo.lock");
@@ -62,6 +69,8 @@ fn install(places: &BenchPaths) -> Result<(), String> {
     for (path, text) in SOURCE {
         write(&folder.join(path), text)?;
     }
+    // After a failed build, there must be no program of older source.
+    drop(std::fs::remove_file(folder.join(PROGRAM)));
     build(&folder)
 }
 
