@@ -171,45 +171,46 @@ impl From<Error> for Refusal {
                     why.unwrap_or_else(|| "Limit exceeded.".to_owned()),
                 )
             }
-            ErrorKind::PastPartial(0) => Self::new(
-                Code::BAD_RESTART,
-                "Partial upload of 0 bytes exists; restart from the beginning.",
-            ),
-            ErrorKind::PastPartial(bytes) => Self::new(
-                Code::BAD_RESTART,
-                format!("Partial upload of {bytes} bytes exists; use REST {bytes} or less."),
-            ),
-            ErrorKind::Expired => Self::new(
-                Code::BAD_RESTART,
-                "Partial upload has expired; restart from the beginning.",
-            ),
-            ErrorKind::Interrupted(0) => Self::new(
-                Code::BAD_RESTART,
-                "Interrupted upload was not kept; restart from the beginning.",
-            ),
-            ErrorKind::Interrupted(start) => Self::new(
-                Code::BAD_RESTART,
-                format!("Interrupted upload was not kept; use REST {start} or less."),
-            ),
-            ErrorKind::Unfinished(0) => Self::new(
-                Code::FILE_UNAVAILABLE,
-                "Partial upload of 0 bytes exists; use STOR again.",
-            ),
-            ErrorKind::Unfinished(bytes) => Self::new(
-                Code::FILE_UNAVAILABLE,
-                format!("Partial upload of {bytes} bytes exists; use REST {bytes}, or STOR again."),
-            ),
-            ErrorKind::Outdated => Self::new(
-                Code::BAD_RESTART,
-                "File changed since the partial upload; restart from the beginning.",
-            ),
             ErrorKind::Unchecked => {
                 Self::new(Code::LOCAL_ERROR, "Upload check failed; try again later.")
             }
             ErrorKind::Busy => Self::new(Code::FILE_BUSY, "File is in use; try again later."),
-            _ => Self::Broken(error.to_string()),
+            kind => unfinished_upload(kind).unwrap_or_else(|| Self::Broken(error.to_string())),
         }
     }
+}
+
+/// An unfinished upload is in the way, or cannot be continued.
+fn unfinished_upload(kind: ErrorKind) -> Option<Refusal> {
+    let restart = |message| Refusal::new(Code::BAD_RESTART, message);
+    let unavailable = |message| Refusal::new(Code::FILE_UNAVAILABLE, message);
+    Some(match kind {
+        ErrorKind::PastPartial(0) => {
+            restart("Partial upload of 0 bytes exists; restart from the beginning.".to_owned())
+        }
+        ErrorKind::PastPartial(bytes) => {
+            restart(format!("Partial upload of {bytes} bytes exists; use REST {bytes} or less."))
+        }
+        ErrorKind::Expired => {
+            restart("Partial upload has expired; restart from the beginning.".to_owned())
+        }
+        ErrorKind::Interrupted(0) => {
+            restart("Interrupted upload was not kept; restart from the beginning.".to_owned())
+        }
+        ErrorKind::Interrupted(start) => {
+            restart(format!("Interrupted upload was not kept; use REST {start} or less."))
+        }
+        ErrorKind::Unfinished(0) => {
+            unavailable("Partial upload of 0 bytes exists; use STOR again.".to_owned())
+        }
+        ErrorKind::Unfinished(bytes) => unavailable(format!(
+            "Partial upload of {bytes} bytes exists; use REST {bytes}, or STOR again."
+        )),
+        ErrorKind::Outdated => {
+            restart("File changed since the partial upload; restart from the beginning.".to_owned())
+        }
+        _ => return None,
+    })
 }
 
 impl From<PathError> for Refusal {
