@@ -184,6 +184,15 @@ mod tests {
         assert!(manifest.contains("\nallow_attributes = \"warn\"\n"));
     }
 
+    /// Cargo ignores `strip` for a program with an override of its own: 2.4 MB of symbols stayed.
+    #[test]
+    fn the_released_program_is_stripped() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains("[profile.release]\nopt-level = \"s\"\nstrip = true\n"));
+        assert!(manifest.contains("[profile.release.package.wharf-server]\n"));
+        assert!(!manifest.contains("[profile.release.package.wharf]\n"));
+    }
+
     #[test]
     fn every_crate_is_in_the_table_of_the_architecture() {
         let document = include_str!("../../../docs/ARCHITECTURE.md");
