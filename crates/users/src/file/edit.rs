@@ -8,11 +8,11 @@ use wharf_proto::path::VPath;
 use super::change::Holder;
 use super::disk::{self, LockWait};
 use super::editor::Editor;
+use super::keys::UserRecord;
 use super::location::{line_of, line_of_entry};
 use super::origin::SettingOrigin;
 use super::problem::{EditError, Fault, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
-use super::record::UserRecord;
 
 /// A file of accounts as it was when it was read.
 #[derive(Clone)]

@@ -4,16 +4,14 @@ use std::io;
 use std::path::Path;
 
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
-use wharf_core::account::Rate;
 use wharf_proto::path::VPath;
 
 use super::change::{Cleared, Holder, StoreChange};
+use super::keys::{Setting, UserRecord};
 use super::problem::{EditError, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
-use super::record::{FolderRecord, Setting, UserRecord, shown_network};
+use super::values::FolderRecord;
 use crate::name::check_name;
-use crate::permissions::format_permissions;
-use crate::units::{format_quota, format_rate};
 
 /// The accounts of a file while they are changed.
 #[derive(Debug)]
@@ -133,7 +131,7 @@ impl Editor {
     /// `NoSuchUser`, `NoSuchGroup`, `NotText`.
     pub fn set(&mut self, holder: impl Into<Holder>, setting: &Setting) -> Result<(), EditError> {
         let holder = &holder.into();
-        let value = value(setting)?;
+        let value = setting.toml().ok_or_else(|| EditError::NotText(setting.key()))?;
         let table = self.table(holder)?;
         let is_inline = table.is_inline_table();
         let table = table.as_table_like_mut().ok_or_else(|| missing(holder))?;
@@ -302,52 +300,4 @@ fn put(table: &mut dyn TableLike, key: &str, mut value: Value) {
     } else {
         table.insert(key, Item::Value(value));
     }
-}
-
-fn value(setting: &Setting) -> Result<Value, EditError> {
-    Ok(match setting {
-        Setting::Password(hash) => hash.as_str().into(),
-        Setting::Home(home) => home.to_str().ok_or(EditError::NotText("home"))?.into(),
-        Setting::Permissions(permissions) | Setting::Path(_, permissions) => {
-            format_permissions(*permissions).into()
-        }
-        Setting::Enabled(truth) | Setting::RequireTls(truth) | Setting::NoPassword(truth) => {
-            (*truth).into()
-        }
-        Setting::UploadRate(rate)
-        | Setting::DownloadRate(rate)
-        | Setting::TransferUploadRate(rate)
-        | Setting::TransferDownloadRate(rate) => rate_value(*rate),
-        Setting::Quota(size) => format_quota(*size).into(),
-        Setting::Sessions(count) | Setting::QuotaFiles(count) => {
-            i64::from(count.number().unwrap_or(0)).into()
-        }
-        Setting::Comment(text) => text.as_str().into(),
-        Setting::Groups(names) => names.iter().map(String::as_str).collect(),
-        Setting::AllowedAddresses(networks) => networks.iter().map(shown_network).collect(),
-        Setting::Hours(hours) => hours.windows().collect(),
-        Setting::Expires(expiry) => expiry.to_string().into(),
-        Setting::Folder(folder) => folder_value(folder)?,
-    })
-}
-
-/// Only the target, if nothing else is set.
-fn folder_value(folder: &FolderRecord) -> Result<Value, EditError> {
-    let target = folder.target.to_str().ok_or(EditError::NotText("folders"))?;
-    let mut table = InlineTable::new();
-    table.insert("target", target.into());
-    if let Some(permissions) = folder.permissions {
-        table.insert("permissions", format_permissions(permissions).into());
-    }
-    if let Some(quota) = folder.quota {
-        table.insert("quota", format_quota(quota).into());
-    }
-    if let Some(files) = folder.quota_files {
-        table.insert("quota_files", i64::from(files.number().unwrap_or(0)).into());
-    }
-    Ok(if table.len() == 1 { target.into() } else { Value::InlineTable(table) })
-}
-
-fn rate_value(rate: Rate) -> Value {
-    format_rate(rate).into()
 }
