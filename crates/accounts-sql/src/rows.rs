@@ -9,17 +9,11 @@ use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{
-    Editor, Fault, Holder, UserFile, UserRecord, UsersFileError, UsersFileProblem,
+    ACCOUNT_KEYS, Editor, Fault, Holder, KeyScope, UserFile, UserRecord, UsersFileError,
+    UsersFileProblem, ValueKind,
 };
 
 use crate::value::{SqlRow, SqlValue};
-
-/// A key of a table, and the column of the same name.
-pub(crate) struct SqlColumn {
-    /// The name of both.
-    pub(crate) key: &'static str,
-    kind: ColumnKind,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ColumnKind {
@@ -32,35 +26,32 @@ enum ColumnKind {
     List(char),
 }
 
-const fn column(key: &'static str, kind: ColumnKind) -> SqlColumn {
-    SqlColumn { key, kind }
+impl From<ValueKind> for ColumnKind {
+    fn from(kind: ValueKind) -> Self {
+        match kind {
+            ValueKind::Count => Self::Number,
+            ValueKind::Boolean => Self::Bool,
+            ValueKind::Networks => Self::List(','),
+            ValueKind::Hours => Self::List(';'),
+            ValueKind::Text => Self::Remark,
+            ValueKind::Hash
+            | ValueKind::Permissions
+            | ValueKind::Rate
+            | ValueKind::Size
+            | ValueKind::Expiry => Self::Text,
+        }
+    }
 }
 
-/// The columns of `groups` after the name, and of `accounts` after name and [`OWN`].
-const COMMON: [SqlColumn; 15] = [
-    column("home", ColumnKind::Text),
-    column("permissions", ColumnKind::Text),
-    column("enabled", ColumnKind::Bool),
-    column("upload_rate", ColumnKind::Text),
-    column("download_rate", ColumnKind::Text),
-    column("transfer_upload_rate", ColumnKind::Text),
-    column("transfer_download_rate", ColumnKind::Text),
-    column("sessions", ColumnKind::Number),
-    column("quota", ColumnKind::Text),
-    column("quota_files", ColumnKind::Number),
-    column("require_tls", ColumnKind::Bool),
-    column("allowed_addresses", ColumnKind::List(',')),
-    column("hours", ColumnKind::List(';')),
-    column("expires", ColumnKind::Text),
-    column("comment", ColumnKind::Remark),
-];
-const OWN: [SqlColumn; 2] =
-    [column("password", ColumnKind::Text), column("no_password", ColumnKind::Bool)];
+/// A key of a table, and the column of the same name.
+type SqlColumn = (&'static str, ColumnKind);
+
+const HOME: SqlColumn = ("home", ColumnKind::Text);
 const FOLDER: [SqlColumn; 4] = [
-    column("target", ColumnKind::Text),
-    column("permissions", ColumnKind::Text),
-    column("quota", ColumnKind::Text),
-    column("quota_files", ColumnKind::Number),
+    ("target", ColumnKind::Text),
+    ("permissions", ColumnKind::Text),
+    ("quota", ColumnKind::Text),
+    ("quota_files", ColumnKind::Number),
 ];
 
 /// The tables of accounts, or those of groups.
@@ -74,7 +65,6 @@ pub(crate) struct Tables {
     /// Shared folders.
     pub(crate) folders: &'static str,
     section: &'static str,
-    columns: [&'static [SqlColumn]; 2],
 }
 
 /// Those of accounts.
@@ -84,7 +74,6 @@ pub(crate) const ACCOUNTS: Tables = Tables {
     paths: "paths",
     folders: "folders",
     section: "users",
-    columns: [&OWN, &COMMON],
 };
 
 /// Those of groups.
@@ -94,7 +83,6 @@ pub(crate) const GROUPS: Tables = Tables {
     paths: "group_paths",
     folders: "group_folders",
     section: "groups",
-    columns: [&[], &COMMON],
 };
 
 /// The columns of a table of folders after holder and path.
@@ -111,11 +99,21 @@ impl Tables {
 
     /// The columns of the main table, the name first. They are constants, without any user input.
     pub(crate) fn columns(&self) -> Vec<&'static str> {
-        std::iter::once("name").chain(self.keys().map(|column| column.key)).collect()
+        std::iter::once("name").chain(self.keys().map(|(key, _)| key)).collect()
     }
 
-    fn keys(&self) -> impl Iterator<Item = &'static SqlColumn> {
-        self.columns.into_iter().flatten()
+    /// Those that only accounts have first.
+    fn keys(&self) -> impl Iterator<Item = SqlColumn> + use<> {
+        let of = |is_own: bool| {
+            let keys =
+                ACCOUNT_KEYS.iter().filter(move |key| (key.scope == KeyScope::Account) == is_own);
+            keys.map(|key| (key.name, key.kind.into()))
+        };
+        let own = of(true).filter({
+            let has_own = self.main == ACCOUNTS.main;
+            move |_| has_own
+        });
+        own.chain([HOME]).chain(of(false))
     }
 }
 
@@ -160,9 +158,9 @@ impl Document {
             _ => return,
         };
         let mut table = Table::new();
-        for (column, value) in tables.keys().zip(values) {
-            if let Some(value) = toml(column.kind, value) {
-                table.insert(column.key, Item::Value(value));
+        for ((key, kind), value) in tables.keys().zip(values) {
+            if let Some(value) = toml(kind, value) {
+                table.insert(key, Item::Value(value));
             }
         }
         let section = self.root.entry(tables.section).or_insert_with(implicit);
@@ -195,9 +193,9 @@ impl Document {
     pub(crate) fn take_folder(&mut self, tables: &Tables, row: &SqlRow) {
         let [holder, path, facts @ ..] = row.as_slice() else { return };
         let mut folder = InlineTable::new();
-        for (column, value) in FOLDER.iter().zip(facts) {
-            if let Some(value) = toml(column.kind, value) {
-                folder.insert(column.key, value);
+        for ((key, kind), value) in FOLDER.into_iter().zip(facts) {
+            if let Some(value) = toml(kind, value) {
+                folder.insert(key, value);
             }
         }
         self.take_entry(tables, holder, "folders", path, Toml::InlineTable(folder));
@@ -357,17 +355,17 @@ pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
     let (Holder::User(name) | Holder::Group(name)) = holder;
     let name = || SqlValue::from(name.as_str());
     let keys = Tables::of(holder).keys();
-    let main = keys.map(|column| value(column.kind, table.get(column.key)));
+    let main = keys.map(|(key, kind)| value(kind, table.get(key)));
     let groups = table.get("groups").and_then(Item::as_array);
     let groups = groups.into_iter().flatten().filter_map(Toml::as_str).zip(1_i64..);
     let paths = entries(table, "paths").map(|(path, permissions)| {
         vec![name(), SqlValue::from(path), value(ColumnKind::Text, Some(permissions))]
     });
     let folders = entries(table, "folders").map(|(path, folder)| {
-        let facts = FOLDER.iter().map(|column| match folder.as_table_like() {
-            Some(folder) => value(column.kind, folder.get(column.key)),
+        let facts = FOLDER.into_iter().map(|(key, kind)| match folder.as_table_like() {
+            Some(folder) => value(kind, folder.get(key)),
             // A target alone.
-            None => value(column.kind, Some(folder).filter(|_| column.key == "target")),
+            None => value(kind, Some(folder).filter(|_| key == "target")),
         });
         [name(), SqlValue::from(path)].into_iter().chain(facts).collect()
     });
