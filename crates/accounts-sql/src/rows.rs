@@ -9,8 +9,8 @@ use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{
-    ACCOUNT_KEYS, Editor, Fault, Holder, KeyScope, UserFile, UserRecord, UsersFileError,
-    UsersFileProblem, ValueKind,
+    ACCOUNT_KEYS, Editor, Fault, Holder, KeyScope, UserFile, UserRecord, UsersFileProblem,
+    ValueKind,
 };
 
 use crate::value::{SqlRow, SqlValue};
@@ -117,7 +117,7 @@ impl Tables {
     }
 }
 
-/// Accounts and groups as a text such as `users.toml` has.
+/// Accounts and groups as the tables of `users.toml`.
 #[derive(Default)]
 pub(crate) struct Document {
     root: Table,
@@ -163,7 +163,7 @@ impl Document {
                 table.insert(key, Item::Value(value));
             }
         }
-        let section = self.root.entry(tables.section).or_insert_with(implicit);
+        let section = self.root.entry(tables.section).or_insert_with(|| Item::Table(Table::new()));
         if let Some(section) = section.as_table_mut() {
             section.insert(name, Item::Table(table));
         }
@@ -222,22 +222,22 @@ impl Document {
         self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
     }
 
-    /// The text, and the faults of rows with an invalid name.
-    pub(crate) fn parts(mut self) -> (String, Vec<Fault>) {
-        let nameless = std::mem::take(&mut self.nameless);
-        (self.text(), nameless)
+    /// The accounts and groups. An invalid record does not affect the others.
+    pub(crate) fn parsed(&self) -> ParsedAccounts {
+        parsed(&self.root)
     }
 
-    /// The text.
-    pub(crate) fn text(self) -> String {
-        toml_edit::DocumentMut::from(self.root).to_string()
+    /// The same, with the faults of rows with an invalid name.
+    pub(crate) fn parsed_with_nameless(self) -> ParsedAccounts {
+        let mut parsed = self.parsed();
+        parsed.faults.extend(self.nameless);
+        parsed
     }
-}
 
-fn implicit() -> Item {
-    let mut table = Table::new();
-    table.set_implicit(true);
-    Item::Table(table)
+    /// The tables.
+    pub(crate) fn into_tables(self) -> Table {
+        self.root
+    }
 }
 
 /// The parsed accounts and groups.
@@ -249,12 +249,6 @@ pub(crate) struct ParsedAccounts {
 }
 
 impl ParsedAccounts {
-    /// With faults of rows that are not in the text.
-    pub(crate) fn with(mut self, faults: Vec<Fault>) -> Self {
-        self.faults.extend(faults);
-        self
-    }
-
     /// The fault of this account or group, if it is invalid.
     pub(crate) fn fault(&self, holder: &Holder) -> Option<&Fault> {
         self.faults.iter().find(|fault| fault.holder == *holder)
@@ -299,14 +293,10 @@ pub(crate) const NAMELESS_MAX: usize = 100;
 /// How many hexadecimal digits of an invalid name are shown.
 const HEX_SHOWN_MAX: usize = 64;
 
-/// Parses a text; `place` is for messages. An invalid record does not affect the others.
-///
-/// # Errors
-/// `Unusable`: the text cannot be parsed at all.
-pub(crate) fn read(place: &str, text: &str) -> Result<ParsedAccounts, StoreError> {
-    let read = UserFile::parse_valid(Path::new(place), text, relative_path);
-    let (file, faults) = read.map_err(|error| store_error(place, &error))?;
-    Ok(ParsedAccounts { file, faults })
+/// The accounts and groups of tables.
+pub(crate) fn parsed(root: &Table) -> ParsedAccounts {
+    let (file, faults) = UserFile::of_tables(root, relative_path);
+    ParsedAccounts { file, faults }
 }
 
 /// Rejects relative paths: a database has no folder to resolve them against.
@@ -324,19 +314,6 @@ pub(crate) fn invalid(place: &str, fault: &Fault) -> StoreError {
     StoreError::new(StoreErrorKind::Invalid, format!("{place}: {fault}"))
 }
 
-/// The error without line numbers, since the text is generated.
-pub(crate) fn store_error(place: &str, error: &UsersFileError) -> StoreError {
-    let UsersFileError::Problems(found) = error else {
-        return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
-    };
-    let lines = found.problems.iter().map(|problem| {
-        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        let colon = if problem.key.is_empty() { "" } else { ": " };
-        format!("{place}: {}{colon}{}{hint}", problem.key, problem.message)
-    });
-    StoreError::new(StoreErrorKind::Unusable, lines.collect::<Vec<_>>().join("\n"))
-}
-
 /// The rows of one account or group.
 pub(crate) struct Rows {
     /// The columns of [`Tables::columns`].
@@ -349,7 +326,7 @@ pub(crate) struct Rows {
     pub(crate) folders: Vec<SqlRow>,
 }
 
-/// The rows of a holder in the text of an [`Editor`].
+/// The rows of a holder in the tables of an [`Editor`].
 pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
     let table = editor.table_of(holder)?;
     let (Holder::User(name) | Holder::Group(name)) = holder;

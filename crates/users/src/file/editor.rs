@@ -27,20 +27,6 @@ impl Editor {
     /// [`EditError::Open`]: the text is invalid.
     pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
         let parsed = read::read(path, text).map_err(UsersFileError::Problems)?;
-        Self::of(path, text, parsed)
-    }
-
-    /// As [`Editor::new`], but accepts invalid accounts and groups. The caller must validate the
-    /// result.
-    ///
-    /// # Errors
-    /// [`EditError::Open`]: the text is not valid TOML.
-    pub fn of_valid(path: &Path, text: &str, check: RecordCheck) -> Result<Self, EditError> {
-        let (parsed, _) = read::read_valid(path, text, check).map_err(UsersFileError::Problems)?;
-        Self::of(path, text, parsed)
-    }
-
-    fn of(path: &Path, text: &str, parsed: ParsedFile) -> Result<Self, EditError> {
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             UsersFileError::Unreadable { path: path.to_owned(), source }
@@ -48,9 +34,16 @@ impl Editor {
         Ok(Self { document, parsed })
     }
 
-    /// The text with all changes.
-    pub fn text(&self) -> String {
-        self.document.to_string()
+    /// An editor for the tables `users` and `groups`, which may have invalid accounts and groups.
+    /// The caller must validate the result.
+    pub fn of_tables(root: Table, check: RecordCheck) -> Self {
+        let (parsed, _) = read::read_valid(&root, check);
+        Self { document: root.into(), parsed }
+    }
+
+    /// The tables with all changes.
+    pub fn tables(&self) -> &Table {
+        self.document.as_table()
     }
 
     /// The table of an account or group, with all changes.
@@ -117,7 +110,7 @@ impl Editor {
             above.push('\n');
         }
         self.document.set_trailing("");
-        let last = self.tables().filter_map(Table::position).max();
+        let last = self.own_tables().filter_map(Table::position).max();
         if let Some(table) = self.table(holder)?.as_table_mut() {
             table.set_position(last.map(|last| last + 1));
             table.decor_mut().set_prefix(format!("{above}\n"));
@@ -212,7 +205,7 @@ impl Editor {
     /// Inserts a comment before the first table after `position`, else at the end.
     fn prepend(&mut self, position: Option<isize>, comment: &str) {
         let next = self
-            .tables()
+            .own_tables()
             .map(Table::position)
             .filter(|found| *found > position)
             .min()
@@ -228,7 +221,7 @@ impl Editor {
     }
 
     /// The tables of accounts and groups with a header of their own, and those within.
-    fn tables(&self) -> impl Iterator<Item = &Table> {
+    fn own_tables(&self) -> impl Iterator<Item = &Table> {
         let sections = SECTIONS.iter().filter_map(|name| self.document.get(name)?.as_table());
         let owners = sections.flat_map(Table::iter);
         owners.filter_map(|(_, item)| item.as_table()).flat_map(parts)

@@ -59,27 +59,18 @@ impl ParsedFile {
 /// An additional validation for one kind of store; returns key, message and hint.
 pub type RecordCheck = fn(&UserRecord) -> Option<(&'static str, String, String)>;
 
+/// Takes the valid records of tables, and returns the others as faults, without positions. A member
+/// of an invalid group is invalid.
+pub(super) fn read_valid(root: &dyn TableLike, check: RecordCheck) -> (ParsedFile, Vec<Fault>) {
+    let collector = Some(FaultCollector { check, faults: Vec::new() });
+    let mut reader = UserRecordReader { collector, ..UserRecordReader::new("") };
+    let parsed = reader.document(root);
+    (parsed, reader.collector.map(|collector| collector.faults).unwrap_or_default())
+}
+
 /// Reads the accounts and groups; `path` is for the messages.
 pub(super) fn read(path: &Path, source: &str) -> Result<ParsedFile, FileProblems> {
-    read_with(UserRecordReader::new(source), path, source).map(|(parsed, _)| parsed)
-}
-
-/// Parses the valid records, and returns the others as faults. A member of an invalid group is
-/// invalid.
-pub(super) fn read_valid(
-    path: &Path,
-    source: &str,
-    check: RecordCheck,
-) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
-    let collector = Some(FaultCollector { check, faults: Vec::new() });
-    read_with(UserRecordReader { collector, ..UserRecordReader::new(source) }, path, source)
-}
-
-fn read_with(
-    mut reader: UserRecordReader<'_>,
-    path: &Path,
-    source: &str,
-) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
+    let mut reader = UserRecordReader::new(source);
     let parsed = match Document::parse(source) {
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
@@ -95,10 +86,7 @@ fn read_with(
         }
     };
     if reader.problems.is_empty() {
-        return Ok((
-            parsed,
-            reader.collector.map(|collector| collector.faults).unwrap_or_default(),
-        ));
+        return Ok(parsed);
     }
     reader.problems.sort_by_key(|problem| problem.span.start);
     reader.secrets.sort_by_key(|span| span.start);
