@@ -9,17 +9,11 @@ use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{
-    Editor, Fault, Holder, UserFile, UserRecord, UsersFileError, UsersFileProblem,
+    ACCOUNT_KEYS, Editor, Fault, Holder, KeyScope, UserFile, UserRecord, UsersFileProblem,
+    ValueKind,
 };
 
 use crate::value::{SqlRow, SqlValue};
-
-/// A key of a table, and the column of the same name.
-pub(crate) struct SqlColumn {
-    /// The name of both.
-    pub(crate) key: &'static str,
-    kind: ColumnKind,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ColumnKind {
@@ -32,35 +26,32 @@ enum ColumnKind {
     List(char),
 }
 
-const fn column(key: &'static str, kind: ColumnKind) -> SqlColumn {
-    SqlColumn { key, kind }
+impl From<ValueKind> for ColumnKind {
+    fn from(kind: ValueKind) -> Self {
+        match kind {
+            ValueKind::Count => Self::Number,
+            ValueKind::Boolean => Self::Bool,
+            ValueKind::Networks => Self::List(','),
+            ValueKind::Hours => Self::List(';'),
+            ValueKind::Text => Self::Remark,
+            ValueKind::Hash
+            | ValueKind::Permissions
+            | ValueKind::Rate
+            | ValueKind::Size
+            | ValueKind::Expiry => Self::Text,
+        }
+    }
 }
 
-/// The columns of `groups` after the name, and of `accounts` after name and [`OWN`].
-const COMMON: [SqlColumn; 15] = [
-    column("home", ColumnKind::Text),
-    column("permissions", ColumnKind::Text),
-    column("enabled", ColumnKind::Bool),
-    column("upload_rate", ColumnKind::Text),
-    column("download_rate", ColumnKind::Text),
-    column("transfer_upload_rate", ColumnKind::Text),
-    column("transfer_download_rate", ColumnKind::Text),
-    column("sessions", ColumnKind::Number),
-    column("quota", ColumnKind::Text),
-    column("quota_files", ColumnKind::Number),
-    column("require_tls", ColumnKind::Bool),
-    column("allowed_addresses", ColumnKind::List(',')),
-    column("hours", ColumnKind::List(';')),
-    column("expires", ColumnKind::Text),
-    column("comment", ColumnKind::Remark),
-];
-const OWN: [SqlColumn; 2] =
-    [column("password", ColumnKind::Text), column("no_password", ColumnKind::Bool)];
+/// A key of a table, and the column of the same name.
+type SqlColumn = (&'static str, ColumnKind);
+
+const HOME: SqlColumn = ("home", ColumnKind::Text);
 const FOLDER: [SqlColumn; 4] = [
-    column("target", ColumnKind::Text),
-    column("permissions", ColumnKind::Text),
-    column("quota", ColumnKind::Text),
-    column("quota_files", ColumnKind::Number),
+    ("target", ColumnKind::Text),
+    ("permissions", ColumnKind::Text),
+    ("quota", ColumnKind::Text),
+    ("quota_files", ColumnKind::Number),
 ];
 
 /// The tables of accounts, or those of groups.
@@ -74,7 +65,6 @@ pub(crate) struct Tables {
     /// Shared folders.
     pub(crate) folders: &'static str,
     section: &'static str,
-    columns: [&'static [SqlColumn]; 2],
 }
 
 /// Those of accounts.
@@ -84,7 +74,6 @@ pub(crate) const ACCOUNTS: Tables = Tables {
     paths: "paths",
     folders: "folders",
     section: "users",
-    columns: [&OWN, &COMMON],
 };
 
 /// Those of groups.
@@ -94,7 +83,6 @@ pub(crate) const GROUPS: Tables = Tables {
     paths: "group_paths",
     folders: "group_folders",
     section: "groups",
-    columns: [&[], &COMMON],
 };
 
 /// The columns of a table of folders after holder and path.
@@ -111,15 +99,25 @@ impl Tables {
 
     /// The columns of the main table, the name first. They are constants, without any user input.
     pub(crate) fn columns(&self) -> Vec<&'static str> {
-        std::iter::once("name").chain(self.keys().map(|column| column.key)).collect()
+        std::iter::once("name").chain(self.keys().map(|(key, _)| key)).collect()
     }
 
-    fn keys(&self) -> impl Iterator<Item = &'static SqlColumn> {
-        self.columns.into_iter().flatten()
+    /// Those that only accounts have first.
+    fn keys(&self) -> impl Iterator<Item = SqlColumn> + use<> {
+        let of = |is_own: bool| {
+            let keys =
+                ACCOUNT_KEYS.iter().filter(move |key| (key.scope == KeyScope::Account) == is_own);
+            keys.map(|key| (key.name, key.kind.into()))
+        };
+        let own = of(true).filter({
+            let has_own = self.main == ACCOUNTS.main;
+            move |_| has_own
+        });
+        own.chain([HOME]).chain(of(false))
     }
 }
 
-/// Accounts and groups as a text such as `users.toml` has.
+/// Accounts and groups as the tables of `users.toml`.
 #[derive(Default)]
 pub(crate) struct Document {
     root: Table,
@@ -160,12 +158,12 @@ impl Document {
             _ => return,
         };
         let mut table = Table::new();
-        for (column, value) in tables.keys().zip(values) {
-            if let Some(value) = toml(column.kind, value) {
-                table.insert(column.key, Item::Value(value));
+        for ((key, kind), value) in tables.keys().zip(values) {
+            if let Some(value) = toml(kind, value) {
+                table.insert(key, Item::Value(value));
             }
         }
-        let section = self.root.entry(tables.section).or_insert_with(implicit);
+        let section = self.root.entry(tables.section).or_insert_with(|| Item::Table(Table::new()));
         if let Some(section) = section.as_table_mut() {
             section.insert(name, Item::Table(table));
         }
@@ -195,9 +193,9 @@ impl Document {
     pub(crate) fn take_folder(&mut self, tables: &Tables, row: &SqlRow) {
         let [holder, path, facts @ ..] = row.as_slice() else { return };
         let mut folder = InlineTable::new();
-        for (column, value) in FOLDER.iter().zip(facts) {
-            if let Some(value) = toml(column.kind, value) {
-                folder.insert(column.key, value);
+        for ((key, kind), value) in FOLDER.into_iter().zip(facts) {
+            if let Some(value) = toml(kind, value) {
+                folder.insert(key, value);
             }
         }
         self.take_entry(tables, holder, "folders", path, Toml::InlineTable(folder));
@@ -224,22 +222,22 @@ impl Document {
         self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
     }
 
-    /// The text, and the faults of rows with an invalid name.
-    pub(crate) fn parts(mut self) -> (String, Vec<Fault>) {
-        let nameless = std::mem::take(&mut self.nameless);
-        (self.text(), nameless)
+    /// The accounts and groups. An invalid record does not affect the others.
+    pub(crate) fn parsed(&self) -> ParsedAccounts {
+        parsed(&self.root)
     }
 
-    /// The text.
-    pub(crate) fn text(self) -> String {
-        toml_edit::DocumentMut::from(self.root).to_string()
+    /// The same, with the faults of rows with an invalid name.
+    pub(crate) fn parsed_with_nameless(self) -> ParsedAccounts {
+        let mut parsed = self.parsed();
+        parsed.faults.extend(self.nameless);
+        parsed
     }
-}
 
-fn implicit() -> Item {
-    let mut table = Table::new();
-    table.set_implicit(true);
-    Item::Table(table)
+    /// The tables.
+    pub(crate) fn into_tables(self) -> Table {
+        self.root
+    }
 }
 
 /// The parsed accounts and groups.
@@ -251,12 +249,6 @@ pub(crate) struct ParsedAccounts {
 }
 
 impl ParsedAccounts {
-    /// With faults of rows that are not in the text.
-    pub(crate) fn with(mut self, faults: Vec<Fault>) -> Self {
-        self.faults.extend(faults);
-        self
-    }
-
     /// The fault of this account or group, if it is invalid.
     pub(crate) fn fault(&self, holder: &Holder) -> Option<&Fault> {
         self.faults.iter().find(|fault| fault.holder == *holder)
@@ -301,14 +293,10 @@ pub(crate) const NAMELESS_MAX: usize = 100;
 /// How many hexadecimal digits of an invalid name are shown.
 const HEX_SHOWN_MAX: usize = 64;
 
-/// Parses a text; `place` is for messages. An invalid record does not affect the others.
-///
-/// # Errors
-/// `Unusable`: the text cannot be parsed at all.
-pub(crate) fn read(place: &str, text: &str) -> Result<ParsedAccounts, StoreError> {
-    let read = UserFile::parse_valid(Path::new(place), text, relative_path);
-    let (file, faults) = read.map_err(|error| store_error(place, &error))?;
-    Ok(ParsedAccounts { file, faults })
+/// The accounts and groups of tables.
+pub(crate) fn parsed(root: &Table) -> ParsedAccounts {
+    let (file, faults) = UserFile::of_tables(root, relative_path);
+    ParsedAccounts { file, faults }
 }
 
 /// Rejects relative paths: a database has no folder to resolve them against.
@@ -326,19 +314,6 @@ pub(crate) fn invalid(place: &str, fault: &Fault) -> StoreError {
     StoreError::new(StoreErrorKind::Invalid, format!("{place}: {fault}"))
 }
 
-/// The error without line numbers, since the text is generated.
-pub(crate) fn store_error(place: &str, error: &UsersFileError) -> StoreError {
-    let UsersFileError::Problems(found) = error else {
-        return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
-    };
-    let lines = found.problems.iter().map(|problem| {
-        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        let colon = if problem.key.is_empty() { "" } else { ": " };
-        format!("{place}: {}{colon}{}{hint}", problem.key, problem.message)
-    });
-    StoreError::new(StoreErrorKind::Unusable, lines.collect::<Vec<_>>().join("\n"))
-}
-
 /// The rows of one account or group.
 pub(crate) struct Rows {
     /// The columns of [`Tables::columns`].
@@ -351,23 +326,23 @@ pub(crate) struct Rows {
     pub(crate) folders: Vec<SqlRow>,
 }
 
-/// The rows of a holder in the text of an [`Editor`].
+/// The rows of a holder in the tables of an [`Editor`].
 pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
     let table = editor.table_of(holder)?;
     let (Holder::User(name) | Holder::Group(name)) = holder;
     let name = || SqlValue::from(name.as_str());
     let keys = Tables::of(holder).keys();
-    let main = keys.map(|column| value(column.kind, table.get(column.key)));
+    let main = keys.map(|(key, kind)| value(kind, table.get(key)));
     let groups = table.get("groups").and_then(Item::as_array);
     let groups = groups.into_iter().flatten().filter_map(Toml::as_str).zip(1_i64..);
     let paths = entries(table, "paths").map(|(path, permissions)| {
         vec![name(), SqlValue::from(path), value(ColumnKind::Text, Some(permissions))]
     });
     let folders = entries(table, "folders").map(|(path, folder)| {
-        let facts = FOLDER.iter().map(|column| match folder.as_table_like() {
-            Some(folder) => value(column.kind, folder.get(column.key)),
+        let facts = FOLDER.into_iter().map(|(key, kind)| match folder.as_table_like() {
+            Some(folder) => value(kind, folder.get(key)),
             // A target alone.
-            None => value(column.kind, Some(folder).filter(|_| column.key == "target")),
+            None => value(kind, Some(folder).filter(|_| key == "target")),
         });
         [name(), SqlValue::from(path)].into_iter().chain(facts).collect()
     });

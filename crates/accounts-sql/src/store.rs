@@ -1,17 +1,16 @@
 //! The queries, and the changes of accounts.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use crate::connection::{DbConnection, Dialect};
 use crate::pool::{ConnectionPool, StoreLocation};
 use crate::rows::{
     ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, NAMELESS_MAX, ParsedAccounts, Rows, Tables,
-    invalid, nameless, read, relative_path, rows, store_error,
+    invalid, nameless, parsed, relative_path, rows,
 };
 use crate::value::{ROWS_MAX, SqlRow, SqlValue};
 use wharf_users::admin::{AdminError, StoreError};
-use wharf_users::file::{EditError, Editor, Fault, Holder, StoreChange, UserRecord};
+use wharf_users::file::{Editor, Fault, Holder, StoreChange, UserRecord};
 
 /// The accounts of one database.
 pub(crate) struct SqlStore {
@@ -78,12 +77,11 @@ impl SqlStore {
                     take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
                     take(connection, &mut document, &ACCOUNTS, &one).await?;
                     connection.commit().await?;
-                    Ok(document.text())
+                    Ok(document.parsed())
                 })
             })
         };
-        let text = run(name.to_owned()).await?;
-        read(&self.shown, &text)
+        run(name.to_owned()).await
     }
 
     /// The groups.
@@ -94,11 +92,10 @@ impl SqlStore {
                 connection.begin_reading().await?;
                 take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
                 connection.commit().await?;
-                Ok(document.parts())
+                Ok(document.parsed_with_nameless())
             })
         });
-        let (text, nameless) = run.await?;
-        Ok(read(&self.shown, &text)?.with(nameless))
+        run.await
     }
 
     /// The groups, and the accounts after the name `after`, sorted by name; and the name of the
@@ -114,12 +111,11 @@ impl SqlStore {
                     connection.begin_reading().await?;
                     let (document, last) = page(connection, &after).await?;
                     connection.commit().await?;
-                    Ok((document.parts(), last))
+                    Ok((document.parsed_with_nameless(), last))
                 })
             })
         };
-        let ((text, nameless), last) = run(after.unwrap_or_default().to_owned()).await?;
-        Ok((read(&self.shown, &text)?.with(nameless), last))
+        run(after.unwrap_or_default().to_owned()).await
     }
 
     /// Rows with a name that is not text, in any table, up to a limit.
@@ -386,7 +382,7 @@ async fn change(
         take(connection, &mut document, &ACCOUNTS, &RowSelection::One(name.as_str().into()))
             .await?;
     }
-    let edited = match edit(shown, &document.text(), changes) {
+    let edited = match edit(shown, document, changes) {
         Ok(edited) => edited,
         Err(error) => return Ok(Err(error)),
     };
@@ -434,20 +430,12 @@ async fn affected_accounts(
     Ok(names)
 }
 
-/// Applies the changes to a text.
-fn edit(shown: &str, text: &str, changes: &[StoreChange]) -> Result<Editor, AdminError> {
-    let unusable = |error: EditError| match error {
-        EditError::Open(error) => AdminError::Store(store_error(shown, &error)),
-        other => AdminError::Edit(other),
-    };
-    let place = Path::new(shown);
-    let mut editor = Editor::of_valid(place, text, relative_path).map_err(unusable)?;
-    changes.iter().try_for_each(|change| editor.apply(change))?;
-    let after = read(shown, &editor.text())?;
-    if after.faults.is_empty() {
-        return Ok(editor);
-    }
-    let before = read(shown, text)?;
+/// Applies the changes to the tables.
+fn edit(shown: &str, document: Document, changes: &[StoreChange]) -> Result<Editor, AdminError> {
+    let before = document.parsed();
+    let mut editor = Editor::of_tables(document.into_tables(), relative_path);
+    changes.iter().try_for_each(|change| editor.apply(change)).map_err(AdminError::Edit)?;
+    let after = parsed(editor.tables());
     // A record that was invalid before and is unchanged does not block other changes.
     let is_touched = |holder: &Holder| changes.iter().any(|change| change.holder() == holder);
     let is_new =

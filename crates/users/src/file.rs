@@ -32,14 +32,17 @@
 //! home = "/srv/ftp/%u"         # %u is the account's name
 //! ```
 //!
-//! To follow it: `record` is the content of the file, `read` parses it, `edit` and `editor` change
-//! it, `disk` has the system calls, and [`FileUsers`] answers logins.
+//! To follow it: `keys` has a row for each key, `record` what they mean for a login, `read` parses
+//! the file, `edit` and `editor` change it, `disk` has the system calls, and [`FileUsers`] answers
+//! logins.
 
 mod change;
 mod disk;
 mod edit;
 mod editor;
 mod entry;
+mod key_value;
+mod keys;
 mod location;
 mod masked;
 mod origin;
@@ -48,6 +51,7 @@ mod read;
 mod record;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub(crate) use disk::folder;
 
@@ -58,13 +62,15 @@ pub use disk::{
 };
 pub use edit::UserFile;
 pub use editor::Editor;
+pub use key_value::{AccountValue, ValueKind};
+pub use keys::{
+    ACCOUNT_KEYS, AccountKey, KEYS, KEYS_OF_ACCOUNTS, KeyScope, Setting, UserRecord, account_key,
+};
 pub use origin::SettingOrigin;
 pub use problem::{EditError, Fault, FileProblems, UsersFileError, UsersFileProblem};
 pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck};
-pub use record::{
-    FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
-    UserRecord, network_fault, parse_network, shown_network,
-};
+pub use record::{NAME_MARK, PERMISSIONS_DEFAULT};
+pub use values::{FolderRecord, StoredHash, network_fault, parse_network, shown_network};
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

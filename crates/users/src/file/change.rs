@@ -2,7 +2,7 @@
 
 use wharf_proto::path::VPath;
 
-use super::record::Setting;
+use super::keys::Setting;
 
 /// The account or group that a table belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,16 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use toml_edit::Table;
 use wharf_proto::path::VPath;
 
 use super::change::Holder;
 use super::disk::{self, LockWait};
 use super::editor::Editor;
+use super::keys::UserRecord;
 use super::location::{line_of, line_of_entry};
 use super::origin::SettingOrigin;
 use super::problem::{EditError, Fault, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
-use super::record::UserRecord;
 
 /// A file of accounts as it was when it was read.
 #[derive(Clone)]
@@ -55,22 +56,13 @@ impl UserFile {
         Ok(Self { path: path.to_owned(), text: text.to_owned(), parsed, records })
     }
 
-    /// Parses the accounts and groups of `text`, and returns the valid ones, and the others as
-    /// faults; `check` is an additional validation. For stores in which each record is validated on
-    /// its own.
-    ///
-    /// # Errors
-    /// [`UsersFileError::Problems`]: the text is not valid TOML.
-    pub fn parse_valid(
-        path: impl AsRef<Path>,
-        text: &str,
-        check: RecordCheck,
-    ) -> Result<(Self, Vec<Fault>), UsersFileError> {
-        let path = path.as_ref();
-        let (parsed, faults) =
-            read::read_valid(path, text, check).map_err(UsersFileError::Problems)?;
+    /// Takes the valid accounts and groups of the tables `users` and `groups`, and returns the
+    /// others as faults; `check` is an additional validation. For stores in which each record is
+    /// validated on its own.
+    pub fn of_tables(root: &Table, check: RecordCheck) -> (Self, Vec<Fault>) {
+        let (parsed, faults) = read::read_valid(root, check);
         let records = parsed.effective_records();
-        Ok((Self { path: path.to_owned(), text: text.to_owned(), parsed, records }, faults))
+        (Self { path: PathBuf::new(), text: String::new(), parsed, records }, faults)
     }
 
     /// The accounts with what they take from their groups, in the order of the file.

@@ -4,16 +4,14 @@ use std::io;
 use std::path::Path;
 
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
-use wharf_core::account::Rate;
 use wharf_proto::path::VPath;
 
 use super::change::{Cleared, Holder, StoreChange};
+use super::keys::{Setting, UserRecord};
 use super::problem::{EditError, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
-use super::record::{FolderRecord, Setting, UserRecord, shown_network};
+use super::values::FolderRecord;
 use crate::name::check_name;
-use crate::permissions::format_permissions;
-use crate::units::{format_quota, format_rate};
 
 /// The accounts of a file while they are changed.
 #[derive(Debug)]
@@ -29,20 +27,6 @@ impl Editor {
     /// [`EditError::Open`]: the text is invalid.
     pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
         let parsed = read::read(path, text).map_err(UsersFileError::Problems)?;
-        Self::of(path, text, parsed)
-    }
-
-    /// As [`Editor::new`], but accepts invalid accounts and groups. The caller must validate the
-    /// result.
-    ///
-    /// # Errors
-    /// [`EditError::Open`]: the text is not valid TOML.
-    pub fn of_valid(path: &Path, text: &str, check: RecordCheck) -> Result<Self, EditError> {
-        let (parsed, _) = read::read_valid(path, text, check).map_err(UsersFileError::Problems)?;
-        Self::of(path, text, parsed)
-    }
-
-    fn of(path: &Path, text: &str, parsed: ParsedFile) -> Result<Self, EditError> {
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
             UsersFileError::Unreadable { path: path.to_owned(), source }
@@ -50,9 +34,16 @@ impl Editor {
         Ok(Self { document, parsed })
     }
 
-    /// The text with all changes.
-    pub fn text(&self) -> String {
-        self.document.to_string()
+    /// An editor for the tables `users` and `groups`, which may have invalid accounts and groups.
+    /// The caller must validate the result.
+    pub fn of_tables(root: Table, check: RecordCheck) -> Self {
+        let (parsed, _) = read::read_valid(&root, check);
+        Self { document: root.into(), parsed }
+    }
+
+    /// The tables with all changes.
+    pub fn tables(&self) -> &Table {
+        self.document.as_table()
     }
 
     /// The table of an account or group, with all changes.
@@ -119,7 +110,7 @@ impl Editor {
             above.push('\n');
         }
         self.document.set_trailing("");
-        let last = self.tables().filter_map(Table::position).max();
+        let last = self.own_tables().filter_map(Table::position).max();
         if let Some(table) = self.table(holder)?.as_table_mut() {
             table.set_position(last.map(|last| last + 1));
             table.decor_mut().set_prefix(format!("{above}\n"));
@@ -133,7 +124,7 @@ impl Editor {
     /// `NoSuchUser`, `NoSuchGroup`, `NotText`.
     pub fn set(&mut self, holder: impl Into<Holder>, setting: &Setting) -> Result<(), EditError> {
         let holder = &holder.into();
-        let value = value(setting)?;
+        let value = setting.toml().ok_or_else(|| EditError::NotText(setting.key()))?;
         let table = self.table(holder)?;
         let is_inline = table.is_inline_table();
         let table = table.as_table_like_mut().ok_or_else(|| missing(holder))?;
@@ -214,7 +205,7 @@ impl Editor {
     /// Inserts a comment before the first table after `position`, else at the end.
     fn prepend(&mut self, position: Option<isize>, comment: &str) {
         let next = self
-            .tables()
+            .own_tables()
             .map(Table::position)
             .filter(|found| *found > position)
             .min()
@@ -230,7 +221,7 @@ impl Editor {
     }
 
     /// The tables of accounts and groups with a header of their own, and those within.
-    fn tables(&self) -> impl Iterator<Item = &Table> {
+    fn own_tables(&self) -> impl Iterator<Item = &Table> {
         let sections = SECTIONS.iter().filter_map(|name| self.document.get(name)?.as_table());
         let owners = sections.flat_map(Table::iter);
         owners.filter_map(|(_, item)| item.as_table()).flat_map(parts)
@@ -302,52 +293,4 @@ fn put(table: &mut dyn TableLike, key: &str, mut value: Value) {
     } else {
         table.insert(key, Item::Value(value));
     }
-}
-
-fn value(setting: &Setting) -> Result<Value, EditError> {
-    Ok(match setting {
-        Setting::Password(hash) => hash.as_str().into(),
-        Setting::Home(home) => home.to_str().ok_or(EditError::NotText("home"))?.into(),
-        Setting::Permissions(permissions) | Setting::Path(_, permissions) => {
-            format_permissions(*permissions).into()
-        }
-        Setting::Enabled(truth) | Setting::RequireTls(truth) | Setting::NoPassword(truth) => {
-            (*truth).into()
-        }
-        Setting::UploadRate(rate)
-        | Setting::DownloadRate(rate)
-        | Setting::TransferUploadRate(rate)
-        | Setting::TransferDownloadRate(rate) => rate_value(*rate),
-        Setting::Quota(size) => format_quota(*size).into(),
-        Setting::Sessions(count) | Setting::QuotaFiles(count) => {
-            i64::from(count.number().unwrap_or(0)).into()
-        }
-        Setting::Comment(text) => text.as_str().into(),
-        Setting::Groups(names) => names.iter().map(String::as_str).collect(),
-        Setting::AllowedAddresses(networks) => networks.iter().map(shown_network).collect(),
-        Setting::Hours(hours) => hours.windows().collect(),
-        Setting::Expires(expiry) => expiry.to_string().into(),
-        Setting::Folder(folder) => folder_value(folder)?,
-    })
-}
-
-/// Only the target, if nothing else is set.
-fn folder_value(folder: &FolderRecord) -> Result<Value, EditError> {
-    let target = folder.target.to_str().ok_or(EditError::NotText("folders"))?;
-    let mut table = InlineTable::new();
-    table.insert("target", target.into());
-    if let Some(permissions) = folder.permissions {
-        table.insert("permissions", format_permissions(permissions).into());
-    }
-    if let Some(quota) = folder.quota {
-        table.insert("quota", format_quota(quota).into());
-    }
-    if let Some(files) = folder.quota_files {
-        table.insert("quota_files", i64::from(files.number().unwrap_or(0)).into());
-    }
-    Ok(if table.len() == 1 { target.into() } else { Value::InlineTable(table) })
-}
-
-fn rate_value(rate: Rate) -> Value {
-    format_rate(rate).into()
 }

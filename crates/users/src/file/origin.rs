@@ -4,10 +4,7 @@ use std::path::Path;
 
 use wharf_proto::path::VPath;
 
-use super::record::{Setting, UserRecord};
-
-/// Keys that an account does not take from its groups.
-const OWN_KEYS: [&str; 4] = ["password", "no_password", "groups", "comment"];
+use super::keys::{KeyScope, Setting, UserRecord, account_key};
 
 /// Where a setting of an account comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +38,8 @@ impl UserRecord {
         if self.sets(key, inner) {
             return SettingOrigin::Own;
         }
-        if OWN_KEYS.contains(&key) {
+        let is_own = account_key(key).is_some_and(|row| row.scope != KeyScope::Inherited);
+        if is_own || key == "groups" {
             return SettingOrigin::Unset;
         }
         let sets = |name: &&String| groups(name).is_some_and(|group| group.sets(key, inner));

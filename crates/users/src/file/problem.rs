@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::change::Holder;
-use super::record::StoredHash;
+use super::values::StoredHash;
 use crate::name::NameProblem;
 
 /// One problem in the file, with its position.

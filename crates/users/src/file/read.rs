@@ -11,9 +11,11 @@ use wharf_proto::path::VPath;
 
 use super::change::Holder;
 use super::entry::{TomlEntry, entries, found_at, kind};
+use super::key_value::ValueReader;
+use super::keys::{KEYS, KEYS_OF_ACCOUNTS, UserRecord, account_key};
 use super::masked::{likely_secrets, masked};
 use super::problem::{Fault, FileProblems, UsersFileProblem};
-use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord, parse_network};
+use super::values::{FolderRecord, StoredHash, parse_network};
 use crate::hours::{Expiry, Hours};
 use crate::name::check_name;
 use crate::nearest::nearest;
@@ -57,27 +59,18 @@ impl ParsedFile {
 /// An additional validation for one kind of store; returns key, message and hint.
 pub type RecordCheck = fn(&UserRecord) -> Option<(&'static str, String, String)>;
 
+/// Takes the valid records of tables, and returns the others as faults, without positions. A member
+/// of an invalid group is invalid.
+pub(super) fn read_valid(root: &dyn TableLike, check: RecordCheck) -> (ParsedFile, Vec<Fault>) {
+    let collector = Some(FaultCollector { check, faults: Vec::new() });
+    let mut reader = UserRecordReader { collector, ..UserRecordReader::new("") };
+    let parsed = reader.document(root);
+    (parsed, reader.collector.map(|collector| collector.faults).unwrap_or_default())
+}
+
 /// Reads the accounts and groups; `path` is for the messages.
 pub(super) fn read(path: &Path, source: &str) -> Result<ParsedFile, FileProblems> {
-    read_with(UserRecordReader::new(source), path, source).map(|(parsed, _)| parsed)
-}
-
-/// Parses the valid records, and returns the others as faults. A member of an invalid group is
-/// invalid.
-pub(super) fn read_valid(
-    path: &Path,
-    source: &str,
-    check: RecordCheck,
-) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
-    let collector = Some(FaultCollector { check, faults: Vec::new() });
-    read_with(UserRecordReader { collector, ..UserRecordReader::new(source) }, path, source)
-}
-
-fn read_with(
-    mut reader: UserRecordReader<'_>,
-    path: &Path,
-    source: &str,
-) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
+    let mut reader = UserRecordReader::new(source);
     let parsed = match Document::parse(source) {
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
@@ -93,10 +86,7 @@ fn read_with(
         }
     };
     if reader.problems.is_empty() {
-        return Ok((
-            parsed,
-            reader.collector.map(|collector| collector.faults).unwrap_or_default(),
-        ));
+        return Ok(parsed);
     }
     reader.problems.sort_by_key(|problem| problem.span.start);
     reader.secrets.sort_by_key(|span| span.start);
@@ -191,7 +181,7 @@ impl UserRecordReader<'_> {
     }
 
     fn user(&mut self, user: &TomlEntry<'_>, groups: &[UserRecord]) -> Option<UserRecord> {
-        let record = self.record(user, "an account is a table such as [users.anna]", &KEYS)?;
+        let record = self.record(user, "an account is a table such as [users.anna]", KEYS)?;
         let of_record = |name: &String| groups.iter().find(|group| group.name == *name);
         let mut has_home = record
             .groups
@@ -271,41 +261,17 @@ impl UserRecordReader<'_> {
 
     fn setting(&mut self, record: &mut UserRecord, found: &TomlEntry<'_>) {
         match found.name {
-            "password" => record.password = self.password(found),
-            "no_password" => record.no_password = self.boolean(found),
             "home" => record.home = self.home(found).unwrap_or_default(),
-            "permissions" => record.permissions = self.permissions(found),
-            "enabled" => record.enabled = self.boolean(found),
-            "upload_rate" => record.upload_rate = self.rate(found),
-            "download_rate" => record.download_rate = self.rate(found),
-            "transfer_upload_rate" => record.transfer_upload_rate = self.rate(found),
-            "transfer_download_rate" => record.transfer_download_rate = self.rate(found),
-            "sessions" => record.sessions = self.count(found),
-            "quota" => record.quota = self.size(found),
-            "quota_files" => record.quota_files = self.count(found),
-            "require_tls" => record.require_tls = self.boolean(found),
-            "allowed_addresses" => record.allowed_addresses = self.addresses(found),
-            "hours" => record.hours = self.hours(found),
-            "expires" => record.expires = self.expires(found),
-            "comment" => record.comment = self.text(found).map(str::to_owned),
             "groups" => record.groups = self.groups(found),
             "paths" => record.paths = self.paths(found),
+            "folders" => record.folders = self.folders(found),
             // The caller has checked that it is a known key.
-            _ => record.folders = self.folders(found),
+            name => {
+                if let Some(key) = account_key(name) {
+                    (key.read)(self, found, record);
+                }
+            }
         }
-    }
-
-    fn password(&mut self, found: &TomlEntry<'_>) -> Option<StoredHash> {
-        self.secrets.push(found.span.clone());
-        let text = self.text(found)?;
-        // `!` and `*` are the marks of /etc/shadow for an account without password login.
-        let is_locked = text.is_empty() || text.starts_with(['!', '*']);
-        if !is_locked && !looks_like_hash(text) {
-            let hint = "create a hash with `wharf hash`, or use `wharf user passwd NAME`";
-            let message = "unknown password hash format".to_owned();
-            self.report_key(found, message, Some(hint.to_owned()));
-        }
-        Some(StoredHash::from(text.to_owned()))
     }
 
     fn home(&mut self, found: &TomlEntry<'_>) -> Option<PathBuf> {
@@ -319,22 +285,6 @@ impl UserRecordReader<'_> {
         let hint = "write an absolute path, or one relative to the folder of this file";
         self.report_value(found, message.to_owned(), Some(hint.to_owned()));
         None
-    }
-
-    fn permissions(&mut self, found: &TomlEntry<'_>) -> Option<Permissions> {
-        let text = self.text(found)?;
-        let permissions = parse_permissions(text);
-        permissions.map_err(|bad| self.report_value(found, bad.message(), Some(bad.hint()))).ok()
-    }
-
-    fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
-        let hint = "write a rate such as `2MiB/s`, or 0 for no limit";
-        self.amount(found, "rate", hint, Rate::from_bytes_per_second, parse_rate)
-    }
-
-    fn size(&mut self, found: &TomlEntry<'_>) -> Option<Size> {
-        let hint = "write a size such as `20GiB`, or 0 for no limit";
-        self.amount(found, "size", hint, Size::from_bytes, parse_quota)
     }
 
     /// A number of bytes, or a text with a unit.
@@ -358,28 +308,6 @@ impl UserRecordReader<'_> {
             self.report_value(found, message, Some(error.hint().to_owned()));
         };
         read.map_err(reported).ok()
-    }
-
-    fn count(&mut self, found: &TomlEntry<'_>) -> Option<Count> {
-        let number = match (found.item.as_integer(), found.item.as_str()) {
-            (Some(number), _) => u32::try_from(number).ok(),
-            (None, Some(text)) if text.eq_ignore_ascii_case(UNLIMITED) => Some(0),
-            _ => None,
-        };
-        if number.is_none() {
-            let message = format!("expected an integer from 0 to {}", u32::MAX);
-            self.report_value(found, message, Some("0 or `unlimited` means no limit".into()));
-        }
-        number.map(Count::from_number)
-    }
-
-    fn boolean(&mut self, found: &TomlEntry<'_>) -> Option<bool> {
-        let boolean = found.item.as_bool();
-        if boolean.is_none() {
-            let message = format!("expected true or false, found {}", kind(found.item));
-            self.report_value(found, message, Some("write true or false, without quotes".into()));
-        }
-        boolean
     }
 
     fn paths(&mut self, found: &TomlEntry<'_>) -> Vec<(VPath, Permissions)> {
@@ -407,41 +335,6 @@ impl UserRecordReader<'_> {
             self.report_value(found, message, None);
         }
         names.into_iter().map(str::to_owned).collect()
-    }
-
-    fn addresses(&mut self, found: &TomlEntry<'_>) -> Option<Vec<IpNet>> {
-        let hint = "write addresses and networks, as in [\"192.0.2.7\", \"10.0.0.0/8\"]";
-        let texts = self.texts(found, "addresses and networks, as in [\"10.0.0.0/8\"]");
-        let mut networks = Vec::new();
-        for text in texts {
-            if let Some(network) = parse_network(text) {
-                networks.push(network);
-            } else {
-                let message = format!("`{}` is not an address", text.escape_debug());
-                self.report_value(found, message, Some(hint.to_owned()));
-            }
-        }
-        // An empty list means what no list means, so that a list can be emptied.
-        (!networks.is_empty()).then_some(networks)
-    }
-
-    fn hours(&mut self, found: &TomlEntry<'_>) -> Option<Hours> {
-        let windows = self.texts(found, "time windows, as in [\"mon-fri 08:00-18:00\"]");
-        if windows.is_empty() {
-            return None;
-        }
-        let hours = Hours::parse(windows);
-        hours.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
-    }
-
-    fn expires(&mut self, found: &TomlEntry<'_>) -> Option<Expiry> {
-        let date = found.item.as_datetime().map(ToString::to_string);
-        let text = match &date {
-            Some(text) => text,
-            None => self.text_or(found, "a date", "write the last valid day, as in 2027-01-31")?,
-        };
-        let expiry = Expiry::parse(text);
-        expiry.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
     }
 
     fn folders(&mut self, found: &TomlEntry<'_>) -> Vec<FolderRecord> {
@@ -585,5 +478,97 @@ impl UserRecordReader<'_> {
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = before.get(start..).unwrap_or_default().chars().count() + 1;
         self.problems.push(UsersFileProblem { line, column, span, key, message, hint });
+    }
+}
+
+impl ValueReader for UserRecordReader<'_> {
+    fn password(&mut self, found: &TomlEntry<'_>) -> Option<StoredHash> {
+        self.secrets.push(found.span.clone());
+        let text = self.text(found)?;
+        // `!` and `*` are the marks of /etc/shadow for an account without password login.
+        let is_locked = text.is_empty() || text.starts_with(['!', '*']);
+        if !is_locked && !looks_like_hash(text) {
+            let hint = "create a hash with `wharf hash`, or use `wharf user passwd NAME`";
+            let message = "unknown password hash format".to_owned();
+            self.report_key(found, message, Some(hint.to_owned()));
+        }
+        Some(StoredHash::from(text.to_owned()))
+    }
+
+    fn permissions(&mut self, found: &TomlEntry<'_>) -> Option<Permissions> {
+        let text = self.text(found)?;
+        let permissions = parse_permissions(text);
+        permissions.map_err(|bad| self.report_value(found, bad.message(), Some(bad.hint()))).ok()
+    }
+
+    fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
+        let hint = "write a rate such as `2MiB/s`, or 0 for no limit";
+        self.amount(found, "rate", hint, Rate::from_bytes_per_second, parse_rate)
+    }
+
+    fn size(&mut self, found: &TomlEntry<'_>) -> Option<Size> {
+        let hint = "write a size such as `20GiB`, or 0 for no limit";
+        self.amount(found, "size", hint, Size::from_bytes, parse_quota)
+    }
+
+    fn count(&mut self, found: &TomlEntry<'_>) -> Option<Count> {
+        let number = match (found.item.as_integer(), found.item.as_str()) {
+            (Some(number), _) => u32::try_from(number).ok(),
+            (None, Some(text)) if text.eq_ignore_ascii_case(UNLIMITED) => Some(0),
+            _ => None,
+        };
+        if number.is_none() {
+            let message = format!("expected an integer from 0 to {}", u32::MAX);
+            self.report_value(found, message, Some("0 or `unlimited` means no limit".into()));
+        }
+        number.map(Count::from_number)
+    }
+
+    fn boolean(&mut self, found: &TomlEntry<'_>) -> Option<bool> {
+        let boolean = found.item.as_bool();
+        if boolean.is_none() {
+            let message = format!("expected true or false, found {}", kind(found.item));
+            self.report_value(found, message, Some("write true or false, without quotes".into()));
+        }
+        boolean
+    }
+
+    fn addresses(&mut self, found: &TomlEntry<'_>) -> Option<Vec<IpNet>> {
+        let hint = "write addresses and networks, as in [\"192.0.2.7\", \"10.0.0.0/8\"]";
+        let texts = self.texts(found, "addresses and networks, as in [\"10.0.0.0/8\"]");
+        let mut networks = Vec::new();
+        for text in texts {
+            if let Some(network) = parse_network(text) {
+                networks.push(network);
+            } else {
+                let message = format!("`{}` is not an address", text.escape_debug());
+                self.report_value(found, message, Some(hint.to_owned()));
+            }
+        }
+        // An empty list means what no list means, so that a list can be emptied.
+        (!networks.is_empty()).then_some(networks)
+    }
+
+    fn hours(&mut self, found: &TomlEntry<'_>) -> Option<Hours> {
+        let windows = self.texts(found, "time windows, as in [\"mon-fri 08:00-18:00\"]");
+        if windows.is_empty() {
+            return None;
+        }
+        let hours = Hours::parse(windows);
+        hours.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
+    }
+
+    fn expires(&mut self, found: &TomlEntry<'_>) -> Option<Expiry> {
+        let date = found.item.as_datetime().map(ToString::to_string);
+        let text = match &date {
+            Some(text) => text,
+            None => self.text_or(found, "a date", "write the last valid day, as in 2027-01-31")?,
+        };
+        let expiry = Expiry::parse(text);
+        expiry.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
+    }
+
+    fn owned_text(&mut self, found: &TomlEntry<'_>) -> Option<String> {
+        self.text(found).map(str::to_owned)
     }
 }

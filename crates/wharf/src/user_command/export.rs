@@ -4,13 +4,11 @@ use std::path::Path;
 
 use wharf_config::account_error::AccountError;
 use wharf_config::outcome::print;
-use wharf_core::account::Rate;
 use wharf_import::csv::{COLUMNS, written, written_paths};
 use wharf_runtime::accounts::all_records_or_fault;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
+use wharf_users::file::{AccountValue, PERMISSIONS_DEFAULT, UserRecord, account_key};
 use wharf_users::permissions::format_permissions;
-use wharf_users::units::{format_quota, format_rate};
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
 pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), AccountError> {
@@ -33,7 +31,6 @@ pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<()
 
 /// The value of a column; empty if the account does not set it.
 fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
-    let rate = |rate: Option<Rate>| rate.map(format_rate).unwrap_or_default();
     match column {
         "name" => record.name.clone(),
         "password_hash" => {
@@ -44,26 +41,10 @@ fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
         "permissions" => format_permissions(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
         "paths" => written_paths(&record.paths),
         "enabled" => record.is_enabled().to_string(),
-        "upload_rate" => rate(record.upload_rate),
-        "download_rate" => rate(record.download_rate),
-        "transfer_upload_rate" => rate(record.transfer_upload_rate),
-        "transfer_download_rate" => rate(record.transfer_download_rate),
-        "sessions" => {
-            let count = record.sessions.map(|count| count.number().unwrap_or_default());
-            count.map(|number| number.to_string()).unwrap_or_default()
-        }
-        "quota" => record.quota.map(format_quota).unwrap_or_default(),
-        "quota_files" => {
-            let count = record.quota_files.map(|count| count.number().unwrap_or_default());
-            count.map(|number| number.to_string()).unwrap_or_default()
-        }
-        "allowed_addresses" => {
-            let networks = record.allowed_addresses.iter().flatten().map(shown_network);
-            networks.collect::<Vec<_>>().join(" ")
-        }
-        "hours" => record.hours.as_ref().map(ToString::to_string).unwrap_or_default(),
-        "expires" => record.expires.map(|expires| expires.to_string()).unwrap_or_default(),
         "require_tls" => record.require_tls.unwrap_or(false).to_string(),
-        _ => record.comment.clone().unwrap_or_default(),
+        key => {
+            let value = account_key(key).and_then(|key| (key.value)(record));
+            value.map(AccountValue::text).unwrap_or_default()
+        }
     }
 }

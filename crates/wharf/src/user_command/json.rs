@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use wharf_core::account::{Count, Rate, Size};
-use wharf_core::permission::Permissions;
-use wharf_users::file::{FolderRecord, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network};
+use wharf_users::file::{
+    ACCOUNT_KEYS, AccountKey, AccountValue, FolderRecord, PERMISSIONS_DEFAULT, StoredHash,
+    UserRecord, shown_network,
+};
 use wharf_users::permissions::format_permissions;
 
 use wharf_config::raw::quoted;
@@ -50,55 +51,55 @@ pub(super) fn of_group(group: &UserRecord, folder: &Path, more: &[(&str, String)
     object(&members)
 }
 
-fn common(record: &UserRecord) -> [(&'static str, String); 8] {
-    let rate = |rate: Option<Rate>| {
-        or_null(rate.map(|rate| rate.bytes_per_second().unwrap_or_default().to_string()))
-    };
-    let paths = record.paths.iter().map(|(path, set): &(_, Permissions)| {
+fn common(record: &UserRecord) -> Vec<(&'static str, String)> {
+    let paths = record.paths.iter().map(|(path, set)| {
         format!("{}:{}", quoted(&path.to_string()), quoted(&format_permissions(*set)))
     });
-    [
-        ("paths", format!("{{{}}}", paths.collect::<Vec<_>>().join(","))),
-        ("upload_rate", rate(record.upload_rate)),
-        ("download_rate", rate(record.download_rate)),
-        ("transfer_upload_rate", rate(record.transfer_upload_rate)),
-        ("transfer_download_rate", rate(record.transfer_download_rate)),
-        ("sessions", number(record.sessions)),
-        ("quota", size(record.quota)),
-        ("quota_files", number(record.quota_files)),
-    ]
+    let paths = ("paths", format!("{{{}}}", paths.collect::<Vec<_>>().join(",")));
+    let limits = limit_keys().map(|key| (key.name, or_null((key.value)(record).map(value))));
+    std::iter::once(paths).chain(limits).collect()
 }
 
-fn restrictions(record: &UserRecord, base: &Path) -> [(&'static str, String); 4] {
-    let addresses = record.allowed_addresses.as_ref();
-    let addresses = addresses.map(|all| list(all.iter().map(|one| quoted(&shown_network(one)))));
-    let hours = record.hours.as_ref();
-    let hours = hours.map(|hours| list(hours.windows().map(|window| quoted(&window))));
+fn restrictions(record: &UserRecord, base: &Path) -> Vec<(&'static str, String)> {
+    let keys = restriction_keys().map(|key| (key.name, or_null((key.value)(record).map(value))));
     let folders = record.folders.iter().map(|folder| folder_member(folder, base));
-    [
-        ("allowed_addresses", or_null(addresses)),
-        ("hours", or_null(hours)),
-        ("expires", or_null(record.expires.map(|expires| quoted(&expires.to_string())))),
-        ("folders", format!("{{{}}}", folders.collect::<Vec<_>>().join(","))),
-    ]
+    let folders = ("folders", format!("{{{}}}", folders.collect::<Vec<_>>().join(",")));
+    keys.chain([folders]).collect()
+}
+
+/// The limits, of which 0 means none.
+pub(super) fn limit_keys() -> impl Iterator<Item = &'static AccountKey> {
+    ACCOUNT_KEYS.iter().filter(|key| key.kind.is_amount())
+}
+
+/// The keys that are not limits, without those that JSON and the table of `wharf user show` have
+/// in a form or a place of their own.
+pub(super) fn restriction_keys() -> impl Iterator<Item = &'static AccountKey> {
+    const OTHERS: [&str; 6] =
+        ["password", "no_password", "permissions", "enabled", "require_tls", "comment"];
+    ACCOUNT_KEYS.iter().filter(|key| !key.kind.is_amount() && !OTHERS.contains(&key.name))
+}
+
+/// A value of any kind.
+fn value(value: AccountValue<'_>) -> String {
+    match value {
+        AccountValue::Rate(rate) => rate.bytes_per_second().unwrap_or_default().to_string(),
+        AccountValue::Size(size) => size.bytes().unwrap_or_default().to_string(),
+        AccountValue::Boolean(_) | AccountValue::Count(_) => value.text(),
+        AccountValue::Networks(all) => list(all.iter().map(|one| quoted(&shown_network(one)))),
+        AccountValue::Hours(hours) => list(hours.windows().map(|window| quoted(&window))),
+        other => quoted(&other.text()),
+    }
 }
 
 fn folder_member(folder: &FolderRecord, base: &Path) -> String {
     let members = [
         ("target", quoted(&base.join(&folder.target).to_string_lossy())),
         ("permissions", or_null(folder.permissions.map(|set| quoted(&format_permissions(set))))),
-        ("quota", size(folder.quota)),
-        ("quota_files", number(folder.quota_files)),
+        ("quota", or_null(folder.quota.map(|quota| value(AccountValue::Size(quota))))),
+        ("quota_files", or_null(folder.quota_files.map(|files| value(AccountValue::Count(files))))),
     ];
     format!("{}:{}", quoted(&folder.path.to_string()), object(&members))
-}
-
-fn number(count: Option<Count>) -> String {
-    or_null(count.map(|count| count.number().unwrap_or_default().to_string()))
-}
-
-fn size(size: Option<Size>) -> String {
-    or_null(size.map(|size| size.bytes().unwrap_or_default().to_string()))
 }
 
 fn or_null(text: Option<String>) -> String {

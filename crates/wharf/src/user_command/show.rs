@@ -14,7 +14,7 @@ use wharf_core::account::{Count, Rate};
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{
-    FolderRecord, KEYS, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network,
+    AccountValue, FolderRecord, KEYS, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network,
 };
 use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
@@ -145,20 +145,9 @@ impl SettingsTable<'_> {
             let origin = self.origins.text("folders", Some(&folder.path)).unwrap_or_default();
             self.rows.push(("folder", shown_folder(folder, self.folder), origin));
         }
-        let addresses = record.allowed_addresses.as_ref();
-        let addresses = addresses.map(|all| joined(all.iter().map(shown_network)));
-        self.row_if_set("allowed_addresses", "allowed_addresses", addresses);
-        self.row_if_set("hours", "hours", record.hours.as_ref());
-        self.row_if_set("expires", "expires", record.expires);
-        self.row_if_set("upload_rate", "upload_rate", record.upload_rate.map(format_rate));
-        self.row_if_set("download_rate", "download_rate", record.download_rate.map(format_rate));
-        let each = record.transfer_upload_rate.map(format_rate);
-        self.row_if_set("transfer_upload_rate", "transfer_upload_rate", each);
-        let each = record.transfer_download_rate.map(format_rate);
-        self.row_if_set("transfer_download_rate", "transfer_download_rate", each);
-        self.row_if_set("sessions", "sessions", record.sessions.map(count));
-        self.row_if_set("quota", "quota", record.quota.map(format_quota));
-        self.row_if_set("quota_files", "quota_files", record.quota_files.map(count));
+        for key in json::restriction_keys().chain(json::limit_keys()) {
+            self.row_if_set(key.name, key.name, (key.value)(record).map(shown_value));
+        }
         let tls = record.require_tls;
         let tls = tls.map(|is_required| if is_required { "required" } else { "not required" });
         self.row_if_set("require_tls", "require_tls", tls);
@@ -261,6 +250,15 @@ fn shown_folder(folder: &FolderRecord, base: &Path) -> String {
         parts.push("not found".to_owned());
     }
     parts.join(", ")
+}
+
+/// A value for people.
+fn shown_value(value: AccountValue<'_>) -> String {
+    match value {
+        AccountValue::Count(number) => count(number),
+        AccountValue::Networks(all) => joined(all.iter().map(shown_network)),
+        other => other.text(),
+    }
 }
 
 fn count(count: Count) -> String {
