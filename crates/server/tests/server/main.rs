@@ -15,4 +15,5 @@ mod quota;
 mod rates;
 mod rows;
 mod shared_ports;
+mod tls_client;
 mod transfers;
